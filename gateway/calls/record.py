@@ -1,0 +1,50 @@
+"""The durable account of a call, as history and reports need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.values import Address, CallId, Direction, Party, Reason
+
+Means = Literal["app_invite", "app_accept", "sip_invite", "sip_answer", "service"]
+"""By what act a side accepted the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """``by`` names the side: a person's address, or the contact that answered."""
+
+    at: float
+    means: Means
+    by: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """Times are seconds since the epoch.  ``ended_at`` is ``None`` while the call lives."""
+
+    call: CallId
+    direction: Direction
+    caller: Address
+    caller_name: str
+    callee: Address
+    created_at: float
+    callee_name: str = ""
+    thread: str | None = None
+    ringing_at: float | None = None
+    caller_accepted: Acceptance | None = None
+    callee_accepted: Acceptance | None = None
+    connected_at: float | None = None
+    ended_at: float | None = None
+    reason: Reason | None = None
+    ended_by: Party | None = None
+    caller_codec: str | None = None
+    callee_codec: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of talk; 0 unless connected and ended."""
+        if self.connected_at is None or self.ended_at is None:
+            return 0.0
+        return max(0.0, self.ended_at - self.connected_at)

@@ -1,0 +1,104 @@
+"""Reasons and SIP codes, both ways: the one place where failures become either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.values import LegEnd, Party, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why and by whom a call ends; ``retry_after_s`` goes with ``rate_limited``."""
+
+    reason: Reason
+    by: Party
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SipRefusal:
+    """``cause`` goes into a Reason header (RFC 3326) on BYE and CANCEL, where it adds meaning."""
+
+    code: int
+    text: str
+    cause: int | None = None
+
+
+_TO_SIP = {
+    Reason.COMPLETED: SipRefusal(480, "Temporarily Unavailable"),
+    Reason.DECLINED: SipRefusal(603, "Decline"),
+    Reason.BUSY: SipRefusal(486, "Busy Here"),
+    Reason.NO_ANSWER: SipRefusal(480, "Temporarily Unavailable"),
+    Reason.CANCELLED: SipRefusal(487, "Request Terminated"),
+    Reason.UNREACHABLE: SipRefusal(404, "Not Found"),
+    Reason.NOT_ALLOWED: SipRefusal(403, "Forbidden"),
+    # never told apart from no answer
+    Reason.UNAVAILABLE: SipRefusal(480, "Temporarily Unavailable"),
+    Reason.RATE_LIMITED: SipRefusal(503, "Service Unavailable"),
+    Reason.MEDIA_FAILED: SipRefusal(488, "Not Acceptable Here", cause=488),
+    Reason.NETWORK_LOST: SipRefusal(480, "Temporarily Unavailable"),
+    Reason.LIMIT_REACHED: SipRefusal(480, "Temporarily Unavailable"),
+    Reason.MODERATED: SipRefusal(403, "Forbidden"),
+    Reason.GATEWAY_ERROR: SipRefusal(500, "Server Internal Error", cause=500),
+    Reason.ANSWERED_ELSEWHERE: SipRefusal(487, "Request Terminated", cause=200),
+}
+
+_FROM_CALLEE = {
+    403: Reason.DECLINED,
+    404: Reason.UNREACHABLE,
+    408: Reason.NO_ANSWER,
+    410: Reason.UNREACHABLE,
+    415: Reason.MEDIA_FAILED,
+    480: Reason.NO_ANSWER,
+    484: Reason.UNREACHABLE,
+    486: Reason.BUSY,
+    487: Reason.NO_ANSWER,
+    488: Reason.MEDIA_FAILED,
+    502: Reason.UNREACHABLE,
+    503: Reason.UNREACHABLE,
+    504: Reason.UNREACHABLE,
+    600: Reason.BUSY,
+    603: Reason.DECLINED,
+    606: Reason.MEDIA_FAILED,
+}
+
+
+def to_sip(reason: Reason) -> SipRefusal:
+    """What a SIP side is told: the final response before it was answered, the cause after."""
+    return _TO_SIP[reason]
+
+
+def from_callee(end: LegEnd) -> Reason:
+    """Why a callee's leg failed before it was answered."""
+    known = _FROM_CALLEE.get(end.code)
+    if known is not None:
+        return known
+    # 4xx that are not in the table say that this callee cannot be reached as we asked
+    return Reason.UNREACHABLE if 300 <= end.code < 500 or end.code > 600 else Reason.GATEWAY_ERROR
+
+
+def from_caller(end: LegEnd) -> Reason:
+    """Why a caller's leg ended before it was answered."""
+    if end.code in (488, 415, 606):
+        return Reason.MEDIA_FAILED
+    return Reason.CANCELLED if end.remote else Reason.GATEWAY_ERROR
+
+
+def from_answered(end: LegEnd) -> Reason:
+    """Why an answered leg ended: a BYE is a completed call, silence on RTP a failed one."""
+    if end.remote:
+        return Reason.COMPLETED
+    return Reason.MEDIA_FAILED if end.code in (408, 488) else Reason.GATEWAY_ERROR
+
+
+def best_failure(ends: list[LegEnd]) -> LegEnd:
+    """The response to pass on when every fork failed (RFC 3261 §16.7 step 6)."""
+
+    def rank(end: LegEnd) -> tuple[int, int]:
+        if end.code >= 600:
+            return (0, end.code)
+        preferred = end.code in (486, 488, 415)
+        return (end.code // 100, 0 if preferred else end.code)
+
+    return min(ends, key=rank)

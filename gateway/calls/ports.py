@@ -249,6 +249,11 @@ class PoolMeters(Protocol):
     def workers(self, state: WorkerState, count: int) -> None: ...
 
 
+class QualityModel(Protocol):
+    def mos(self, codec: str, loss: float, jitter_ms: float, rtt_ms: float | None) -> float:
+        """Mean opinion score, 1 to 4.5, of one direction (ITU-T G.107); ``loss`` 0 to 1."""
+
+
 class DelayedCall(Protocol):
     def cancel(self) -> None: ...
     def active(self) -> bool: ...

@@ -1,0 +1,104 @@
+"""The bridge between the two sides of a connected call: hold, mute, digits, quality."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import DeferredLock
+
+from gateway.calls.events import Dtmf, Held, Muted, Quality
+from gateway.calls.machine import Side
+from gateway.calls.ports import QualityModel, WorkerLease
+from gateway.calls.sides import CallSide
+from gateway.values import CallId, LegId, LegStats, StreamStats
+
+PAUSE = ","
+
+
+class Bridge:
+    """Steers what the worker has connected; made when the call connects."""
+
+    def __init__(
+        self, call: CallId, lease: WorkerLease, sides: dict[Side, CallSide], quality: QualityModel
+    ) -> None:
+        self._call = call
+        self._lease = lease
+        self._sides = sides
+        self._quality = quality
+        self._holding: set[Side] = set()
+        self._digits = {side: DeferredLock() for side in Side}
+        self._told: dict[Side, LegStats] = {}
+
+    def _other(self, side: Side) -> CallSide:
+        return self._sides[Side.CALLEE if side is Side.CALLER else Side.CALLER]
+
+    def _legs(self) -> tuple[LegId, LegId] | None:
+        a, b = self._sides[Side.CALLER].bridge_leg, self._sides[Side.CALLEE].bridge_leg
+        return None if a is None or b is None else (a, b)
+
+    async def hold(self, side: Side, held: bool) -> None:
+        """``side`` holds the other, or takes it back; sound returns when nobody holds."""
+        if held == (side in self._holding):
+            return
+        was_held = bool(self._holding)
+        (self._holding.add if held else self._holding.discard)(side)
+        legs = self._legs()
+        if legs is not None and was_held != bool(self._holding):
+            if self._holding:
+                await self._lease.disconnect(*legs)
+            else:
+                await self._lease.connect(*legs)
+        other = self._other(side)
+        if other.sip_leg is not None:
+            await self._lease.hold(other.sip_leg, held)
+        self.tell_held(side, held)
+
+    def tell_held(self, side: Side, held: bool) -> None:
+        by = self._sides[side].address
+        self._other(side).tell(Held(call=self._call, by=by, held=held))
+
+    async def mute(self, side: Side, muted: bool) -> None:
+        leg = self._sides[side].bridge_leg
+        if leg is not None:
+            await self._lease.mute(leg, muted)
+        by = self._sides[side].address
+        self._other(side).tell(Muted(call=self._call, by=by, muted=muted))
+
+    async def dtmf(self, side: Side, digits: str, duration_ms: int) -> None:
+        """``side`` sends digits; those of one side leave in the order they were asked for."""
+        lock = self._digits[side]
+        await lock.acquire()
+        try:
+            other = self._other(side)
+            if other.sip_leg is not None:
+                await self._lease.dtmf(other.sip_leg, digits, duration_ms)
+                return
+            for digit in digits.replace(PAUSE, ""):
+                other.tell(Dtmf(call=self._call, digit=digit, duration_ms=duration_ms))
+        finally:
+            lock.release()
+
+    def measured(self, side: Side, stats: LegStats) -> None:
+        """Tell the side's client how its call sounds, over the time since the last telling.
+
+        What the gateway received is what the client sent.
+        """
+        before = self._told.get(side, LegStats())
+        self._told[side] = stats
+        codec = self._sides[side].codec()
+
+        def loss(now: StreamStats, then: StreamStats) -> float:
+            lost, got = max(0, now.lost - then.lost), max(0, now.packets - then.packets)
+            return lost / (lost + got) if lost + got else 0.0
+
+        sent = loss(stats.received, before.received)
+        received = loss(stats.sent, before.sent)
+        event = Quality(
+            call=self._call,
+            stats=LegStats(
+                received=stats.sent, sent=stats.received, rtt_ms=stats.rtt_ms, codec=codec
+            ),
+            mos_sent=self._quality.mos(codec, sent, stats.received.jitter_ms, stats.rtt_ms),
+            mos_received=self._quality.mos(codec, received, stats.sent.jitter_ms, stats.rtt_ms),
+            loss_sent=sent,
+            loss_received=received,
+        )
+        self._sides[side].tell(event)

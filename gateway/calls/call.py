@@ -1,0 +1,326 @@
+"""One call: its machine, its two sides, its lease and its record, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from gateway.calls.bridge import Bridge
+from gateway.calls.events import Accepted, Connected, Ended, Ringing
+from gateway.calls.legs import LegTable
+from gateway.calls.machine import Core, Side, State, call_machine
+from gateway.calls.ports import (
+    AppClients,
+    AppMediaPaths,
+    CallMeters,
+    CallRecords,
+    Clock,
+    DelayedCall,
+    Locations,
+    MediaPool,
+    QualityModel,
+    WorkerLease,
+)
+from gateway.calls.reasons import Ending
+from gateway.calls.record import Acceptance, CallRecord
+from gateway.calls.sides import Callee, Caller
+from gateway.calls.tasks import Tasks
+from gateway.errors import GatewayError, WrongState
+from gateway.settings import CallsSection
+from gateway.values import Address, CallId, LegStats, Party, Reason
+
+log = structlog.get_logger()
+
+CLOSING_ALARM_S = 40.0
+"""A BYE that nobody answers is given up after 64*T1 = 32 s (RFC 3261 §17.1.2.2)."""
+ARRIVAL_S = 5.0
+"""For an admitted INVITE to reach the worker over loopback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What every call is given; see ``ports``."""
+
+    pool: MediaPool
+    paths: AppMediaPaths
+    clients: AppClients
+    locations: Locations
+    records: CallRecords
+    meters: CallMeters
+    quality: QualityModel
+    clock: Clock
+    domain: str
+    settings: CallsSection
+    media_wait_s: float
+    legs_per_worker: int
+    ringback: bool
+
+
+class Call:
+    """Implements ``machine.Outputs`` for the machine and ``sides.Room`` for the sides.
+
+    ``gone`` is called once, when nothing of the call is left anywhere.
+    """
+
+    lease: WorkerLease
+    caller: Caller
+    callee: Callee
+
+    def __init__(self, outside: Outside, record: CallRecord, gone: Callable[[Call], None]) -> None:
+        self._outside = outside
+        self.id: CallId = record.call
+        self.record = record
+        self._gone = gone
+        self.clients, self.locations = outside.clients, outside.locations
+        self.paths, self.domain = outside.paths, outside.domain
+        self.media_wait_s = outside.media_wait_s
+        self._core = Core(self)
+        self._machine = call_machine(self._core)
+        self.legs = LegTable(self.id, outside.meters, self._worker_lost, self._legs_emptied)
+        self._work = Tasks(self.id, self._task_failed)  # cancelled when the call ends
+        self._words = Tasks(self.id, self._task_failed)  # records and farewells: always finished
+        self._timers: dict[str, DelayedCall] = {}
+        self._bridge: Bridge | None = None
+        self._started = self._released = False
+        self._recorded = False
+        outside.meters.call_began(record.direction)
+
+    # -- life
+
+    def set_out(self, lease: WorkerLease) -> None:
+        self.lease = lease
+
+    def between(self, caller: Caller, callee: Callee) -> None:
+        self.caller, self.callee = caller, callee
+
+    def expect_caller(self) -> None:
+        """A SIP caller's INVITE is on its way to the worker."""
+        self._arm("arrival", ARRIVAL_S, Ending(Reason.GATEWAY_ERROR, Party.GATEWAY))
+
+    def start(self) -> None:
+        if self._started or self.state is State.ENDED:
+            return
+        self._started = True
+        self._disarm("arrival")
+        ring_s = self._outside.settings.ring_s
+        self._arm("ring", ring_s, Ending(Reason.NO_ANSWER, Party.GATEWAY))
+        self.callee.alert()
+
+    async def save(self) -> None:
+        await self._outside.records.save(self.record)
+
+    # -- sides.Room
+
+    @property
+    def state(self) -> State:
+        return self._core.state
+
+    @property
+    def caller_address(self) -> Address:
+        return self.record.caller
+
+    @property
+    def caller_name(self) -> str:
+        return self.record.caller_name
+
+    @property
+    def thread(self) -> str | None:
+        return self.record.thread
+
+    @property
+    def ring_expires(self) -> float:
+        return self.record.created_at + self._outside.settings.ring_s
+
+    def now(self) -> float:
+        return self._outside.clock.seconds()
+
+    def run(self, what: str, work: Coroutine[Any, Any, Any]) -> None:
+        (self._words if self.state is State.ENDED else self._work).run(what, work)
+
+    def later(self, delay_s: float, ending: Ending) -> None:
+        self._arm(f"media_{ending.by}", delay_s, ending)
+
+    def alerting(self) -> None:
+        self._machine.alerting()
+
+    def accept(self, acceptance: Acceptance) -> None:
+        self._machine.accept(acceptance)
+
+    def media_up(self, side: Side) -> None:
+        self._disarm(f"media_{side}")
+        self._machine.media_up(side)
+
+    def heard_dtmf(self, side: Side, digit: str, duration_ms: int) -> None:
+        if self._bridge is not None and self.state is State.CONNECTED:
+            self.run("dtmf", self._bridge.dtmf(side, digit, duration_ms))
+
+    def held(self, side: Side, held: bool) -> None:
+        if self._bridge is not None and self.state is State.CONNECTED:
+            self._bridge.tell_held(side, held)
+
+    def measured(self, side: Side, stats: LegStats) -> None:
+        if self._bridge is not None and self.state is State.CONNECTED:
+            self._bridge.measured(side, stats)
+
+    def end(self, ending: Ending) -> None:
+        self._machine.end(ending)
+
+    # -- what clients ask of a connected call
+
+    def bridge(self, doing: str) -> Bridge:
+        if self._bridge is None or self.state is not State.CONNECTED:
+            raise WrongState(doing, str(self.state))
+        return self._bridge
+
+    # -- machine.Outputs
+
+    def tell_ringing(self) -> None:
+        self.record = replace(self.record, ringing_at=self.now())
+        self._words.run("record", self.save())
+        self.caller.ring()
+        self.caller.tell(Ringing(call=self.id))
+
+    def tell_accepted(self, acceptance: Acceptance) -> None:
+        self._disarm("ring")
+        self._arm(
+            "setup",
+            self._outside.settings.setup_s + self.media_wait_s,
+            Ending(Reason.MEDIA_FAILED, Party.GATEWAY),
+        )
+        self.record = replace(self.record, callee_accepted=acceptance)
+        self._words.run("record", self._tell_accepted(acceptance))
+
+    async def _tell_accepted(self, acceptance: Acceptance) -> None:
+        await self.save()
+        self.caller.tell(Accepted(call=self.id, by=acceptance.by))
+
+    def answer_caller(self) -> None:
+        self.caller.answer()
+
+    def connect(self) -> None:
+        self.run("connect", self._connect())
+
+    async def _connect(self) -> None:
+        a, b = self.caller.bridge_leg, self.callee.bridge_leg
+        if a is None or b is None:
+            return  # a side went; its end is on the way
+        await self.lease.connect(a, b)
+        self._machine.bridged()
+
+    def tell_connected(self) -> None:
+        self._disarm("setup")
+        limit = Ending(Reason.LIMIT_REACHED, Party.GATEWAY)
+        self._arm("limit", self._outside.settings.max_duration_s, limit)
+        sides = {Side.CALLER: self.caller, Side.CALLEE: self.callee}
+        self._bridge = Bridge(self.id, self.lease, sides, self._outside.quality)
+        now = self.now()
+        self.record = replace(
+            self.record,
+            connected_at=now,
+            caller_codec=self.caller.codec(),
+            callee_codec=self.callee.codec(),
+        )
+        setup_s = now - self.record.created_at
+        self._outside.meters.call_connected(self.record.direction, setup_s)
+        log.info("call_connected", call=self.id, setup_ms=round(setup_s * 1000))
+        self._words.run("record", self._tell_connected(now))
+
+    async def _tell_connected(self, at: float) -> None:
+        await self.save()
+        secure = self.caller.secure() and self.callee.secure()
+        for side, other in ((self.caller, self.callee), (self.callee, self.caller)):
+            side.tell(
+                Connected(
+                    call=self.id,
+                    at=at,
+                    codec=side.codec(),
+                    peer_codec=other.codec(),
+                    secure=secure,
+                )
+            )
+
+    def close(self, ending: Ending) -> None:
+        """The one closing path: legs first, then the record, then the word to the clients."""
+        for name in tuple(self._timers):
+            self._disarm(name)
+        # on the next turn, since what ends the call may be one of its tasks
+        self._outside.clock.callLater(0, self._work.cancel)
+        self.record = replace(
+            self.record, ended_at=self.now(), reason=ending.reason, ended_by=ending.by
+        )
+        duration_s = self.record.duration_s
+        self._outside.meters.call_ended(self.record.direction, ending.reason, duration_s)
+        log.info(
+            "call_ended",
+            call=self.id,
+            reason=str(ending.reason),
+            by=str(ending.by),
+            duration_s=round(duration_s, 3),
+        )
+        self.caller.close(ending)
+        self.callee.close(ending)
+        self._timers["closing"] = self._outside.clock.callLater(CLOSING_ALARM_S, self._hangs)
+        self._words.run("record", self._tell_ended(ending))
+        self._legs_emptied()
+
+    async def _tell_ended(self, ending: Ending) -> None:
+        try:
+            await self.save()
+        finally:
+            event = Ended(
+                call=self.id,
+                reason=ending.reason,
+                by=ending.by,
+                duration_s=round(self.record.duration_s, 3),
+                at=self.record.ended_at or self.now(),
+            )
+            self.caller.tell(event)
+            self.callee.tell(event)
+            self._recorded = True
+            self._legs_emptied()
+
+    # -- the end of the end
+
+    def _legs_emptied(self) -> None:
+        if self.state is State.ENDED and self._recorded and not len(self.legs):
+            self._release()
+
+    def _hangs(self) -> None:
+        log.error("call_closing_hangs", call=self.id, legs=list(self.legs.open_legs()))
+        for leg in self.legs.open_legs():
+            self.legs.forget(leg)
+        self._release()
+
+    def _release(self) -> None:
+        if self._released:
+            return
+        self._released = True
+        self._disarm("closing")
+        self.run("release", self._give_back())
+
+    async def _give_back(self) -> None:
+        try:
+            await self.lease.release()
+        finally:
+            self._gone(self)
+
+    def _worker_lost(self) -> None:
+        self.caller.leg = self.callee.leg = None
+        self.end(Ending(Reason.GATEWAY_ERROR, Party.GATEWAY))
+
+    def _task_failed(self, error: BaseException) -> None:
+        failed = isinstance(error, GatewayError) and error.fault == "peer"
+        reason = Reason.MEDIA_FAILED if failed else Reason.GATEWAY_ERROR
+        self.end(Ending(reason, Party.GATEWAY))
+
+    def _arm(self, name: str, delay_s: float, ending: Ending) -> None:
+        self._disarm(name)
+        self._timers[name] = self._outside.clock.callLater(delay_s, lambda: self.end(ending))
+
+    def _disarm(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None and timer.active():
+            timer.cancel()

@@ -1,0 +1,155 @@
+"""What the two sides of a call have in common, and what a side may ask of its call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from gateway.calls.events import AppEvent
+from gateway.calls.legs import LegTable
+from gateway.calls.machine import Side, State
+from gateway.calls.ports import AppClients, AppMediaPaths, Locations, WorkerLease
+from gateway.calls.reasons import Ending
+from gateway.calls.record import Acceptance
+from gateway.values import Address, CallId, LegEnd, LegId, LegMedia, LegStats, SipAddress
+
+
+class Room(Protocol):
+    """The call, as its sides see it."""
+
+    id: CallId
+    lease: WorkerLease
+    legs: LegTable
+    paths: AppMediaPaths
+    clients: AppClients
+    locations: Locations
+    domain: str
+    media_wait_s: float
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def caller_address(self) -> Address: ...
+    @property
+    def caller_name(self) -> str: ...
+    @property
+    def thread(self) -> str | None: ...
+    @property
+    def ring_expires(self) -> float: ...
+
+    def now(self) -> float: ...
+    def run(self, what: str, work: Coroutine[Any, Any, Any]) -> None: ...
+    def later(self, delay_s: float, ending: Ending) -> None:
+        """End the call so, unless its media stands by then."""
+
+    def start(self) -> None:
+        """The caller is there: ring the callee."""
+
+    def alerting(self) -> None: ...
+    def accept(self, acceptance: Acceptance) -> None: ...
+    def media_up(self, side: Side) -> None: ...
+    def heard_dtmf(self, side: Side, digit: str, duration_ms: int) -> None: ...
+    def held(self, side: Side, held: bool) -> None:
+        """A SIP side put its far end on hold, or took it back."""
+
+    def measured(self, side: Side, stats: LegStats) -> None: ...
+    def end(self, ending: Ending) -> None: ...
+
+
+class CallSide(ABC):
+    """One side; its subclasses are who can call and who can be called.
+
+    ``leg`` is its own leg, once there is the one that counts.
+    """
+
+    def __init__(self, room: Room, side: Side, address: Address) -> None:
+        self.room = room
+        self.side = side
+        self.address = address
+        self.leg: LegId | None = None
+        self.media: LegMedia | None = None
+        self._remote_held = False
+
+    @property
+    def bridge_leg(self) -> LegId | None:
+        """The leg over which this side speaks and hears."""
+        return self.leg
+
+    @property
+    def sip_leg(self) -> LegId | None:
+        """The leg, where it is one that understands RFC 4733 and re-INVITE."""
+        return self.leg
+
+    def codec(self) -> str:
+        return self.media.codec if self.media else ""
+
+    def secure(self) -> bool:
+        return self.media.secure if self.media else False
+
+    def tell(self, event: AppEvent) -> None:
+        """Notify the side's app clients; SIP sides have none."""
+
+    @abstractmethod
+    def close(self, ending: Ending) -> None:
+        """Start taking the side's legs down, each with the word that fits its state."""
+
+    # -- legs.LegOwner; overridden where a side cares
+
+    def on_incoming(self, leg: LegId) -> None:
+        pass
+
+    def on_ringing(self, leg: LegId, code: int) -> None:
+        pass
+
+    def on_answered(self, leg: LegId) -> None:
+        pass
+
+    def on_media(self, leg: LegId, media: LegMedia) -> None:
+        self.media = media
+        if media.remote_held != self._remote_held:
+            self._remote_held = media.remote_held
+            self.room.held(self.side, media.remote_held)
+        self.room.media_up(self.side)
+
+    def on_dtmf(self, leg: LegId, digit: str, duration_ms: int) -> None:
+        if leg == self.leg:
+            self.room.heard_dtmf(self.side, digit, duration_ms)
+
+    def on_stats(self, leg: LegId, stats: LegStats) -> None:
+        if leg == self.leg:
+            self.room.measured(self.side, stats)
+
+    @abstractmethod
+    def on_closed(self, leg: LegId, end: LegEnd) -> None: ...
+
+
+class Caller(CallSide):
+    """``answer`` is asked for once the callee has accepted and has media."""
+
+    def __init__(self, room: Room, address: Address) -> None:
+        super().__init__(room, Side.CALLER, address)
+
+    @abstractmethod
+    def ring(self) -> None:
+        """The callee is being alerted: let the caller know, by tone or by 180."""
+
+    @abstractmethod
+    def answer(self) -> None: ...
+
+
+class Callee(CallSide):
+    def __init__(self, room: Room, address: Address) -> None:
+        super().__init__(room, Side.CALLEE, address)
+
+    @abstractmethod
+    def alert(self) -> None:
+        """Ring; ``room.alerting``, ``room.accept`` or ``room.end`` follow."""
+
+
+def local_uri(address: Address, domain: str) -> SipAddress:
+    """How a party is named towards SIP: in our domain, never by a telephone number of its own."""
+    if isinstance(address, SipAddress):
+        return address
+    user = str(address).partition(":")[2]
+    return SipAddress(user, domain)

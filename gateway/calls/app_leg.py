@@ -96,9 +96,13 @@ class AppLeg:
     async def path_stats(self) -> LegStats | None:
         return None if self._path is None else await self._path.stats()
 
-    async def close_path(self) -> None:
-        """The media path goes; the worker's leg is closed with the others.  Idempotent."""
+    async def close(self) -> None:
+        """Close the worker's leg, then the path.  Idempotent."""
         self._closed = True
         path, self._path = self._path, None
-        if path is not None:
-            await path.close()
+        try:
+            if self.id is not None:
+                await self._room.lease.close_leg(self.id, 200, "OK")
+        finally:
+            if path is not None:
+                await path.close()

@@ -95,8 +95,8 @@ class AppCallee(Callee):
             except BaseException:
                 self._winner = None
                 raise
-        if self.room.state is not State.RINGING:
-            return  # the caller gave up meanwhile; call.ended has been told
+        if self.room.state is not State.RINGING:  # the caller gave up meanwhile
+            raise WrongState("call.accept", str(self.room.state))
         self._displace_others(client.id)
         if answer is not None:
             self.tell(answer)
@@ -151,9 +151,7 @@ class AppCallee(Callee):
         self.room.end(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
 
     def close(self, ending: Ending) -> None:
-        self.room.run("close_path", self._app_leg.close_path())
-        if self.leg is not None:
-            self.room.run("close_leg", self.room.lease.close_leg(self.leg, 200, "OK"))
+        self.room.run("close_leg", self._app_leg.close())
 
 
 class SipCallee(Callee):

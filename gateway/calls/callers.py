@@ -30,6 +30,7 @@ class AppCaller(Caller):
         self._app_leg = AppLeg(room, self)
         self._ringback = ringback
         self._rings = False
+        self._introduced = False
 
     @property
     def sip_leg(self) -> LegId | None:
@@ -45,6 +46,10 @@ class AppCaller(Caller):
             self.room.media_up(self.side)
         return answer
 
+    def introduce(self) -> None:
+        """The client knows the call's id by now; from here on it is told of it."""
+        self._introduced = True
+
     def expect_media(self) -> None:
         """Invited without SDP: ``call.media`` has to come in time."""
         self.room.later(self.room.media_wait_s, Ending(Reason.MEDIA_FAILED, Party.CALLER))
@@ -53,7 +58,8 @@ class AppCaller(Caller):
         return client == self.client.id
 
     def tell(self, event: AppEvent) -> None:
-        self.room.clients.notify(self.client.id, event)
+        if self._introduced:
+            self.room.clients.notify(self.client.id, event)
 
     def ring(self) -> None:
         self._rings = True
@@ -78,9 +84,7 @@ class AppCaller(Caller):
         self.room.end(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
 
     def close(self, ending: Ending) -> None:
-        self.room.run("close_path", self._app_leg.close_path())
-        if self.leg is not None:
-            self.room.run("close_leg", self.room.lease.close_leg(self.leg, 200, "OK"))
+        self.room.run("close_leg", self._app_leg.close())
 
 
 class SipCaller(Caller):

@@ -106,6 +106,7 @@ class CallRegistry:
         return call.id
 
     def _set_off(self, call: Call, caller: AppCaller, answer: AppEvent | None) -> None:
+        caller.introduce()
         if call.state is State.ENDED:
             return
         if answer is None:
@@ -131,10 +132,7 @@ class CallRegistry:
     async def hangup(self, client: Client, call: CallId) -> None:
         found, side = self._mine(client, call)
         if found.state in (State.INVITING, State.RINGING):
-            if side is Side.CALLEE:
-                reason = Reason.DECLINED
-            else:
-                reason = Reason.CANCELLED
+            reason = Reason.DECLINED if side is Side.CALLEE else Reason.CANCELLED
         elif found.state is State.ACCEPTED:
             reason = Reason.CANCELLED
         else:

@@ -101,7 +101,7 @@ class AppLeg:
         self._closed = True
         path, self._path = self._path, None
         try:
-            if self.id is not None:
+            if self.id is not None and self.id in self._room.legs:
                 await self._room.lease.close_leg(self.id, 200, "OK")
         finally:
             if path is not None:

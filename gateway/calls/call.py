@@ -85,7 +85,8 @@ class Call:
         self._timers: dict[str, DelayedCall] = {}
         self._bridge: Bridge | None = None
         self._started = self._released = False
-        self._recorded = False
+        self.farewell: Ended | None = None
+        """What the clients were told at the end, once the record was durable."""
         outside.meters.call_began(record.direction)
 
     # -- life
@@ -270,22 +271,21 @@ class Call:
         try:
             await self.save()
         finally:
-            event = Ended(
+            self.farewell = Ended(
                 call=self.id,
                 reason=ending.reason,
                 by=ending.by,
                 duration_s=round(self.record.duration_s, 3),
                 at=self.record.ended_at or self.now(),
             )
-            self.caller.tell(event)
-            self.callee.tell(event)
-            self._recorded = True
+            self.caller.tell(self.farewell)
+            self.callee.tell(self.farewell)
             self._legs_emptied()
 
     # -- the end of the end
 
     def _legs_emptied(self) -> None:
-        if self.state is State.ENDED and self._recorded and not len(self.legs):
+        if self.state is State.ENDED and self.farewell is not None and not len(self.legs):
             self._release()
 
     def _hangs(self) -> None:

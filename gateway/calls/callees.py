@@ -9,9 +9,9 @@ from gateway.calls.app_leg import AppLeg
 from gateway.calls.callers import measure
 from gateway.calls.events import AppEvent, Ended, Incoming
 from gateway.calls.machine import Side, State
-from gateway.calls.reasons import Ending, best_failure, from_answered, from_callee, to_sip
+from gateway.calls.reasons import Ending, best_failure, from_answered, from_callee
 from gateway.calls.record import Acceptance
-from gateway.calls.sides import Callee, Caller, Room, local_uri
+from gateway.calls.sides import Callee, Caller, Room, close_leg, local_uri
 from gateway.errors import GatewayError, WrongState
 from gateway.values import (
     Client,
@@ -226,13 +226,11 @@ class SipCallee(Callee):
             self.room.end(Ending(from_callee(best), by))
 
     def close(self, ending: Ending) -> None:
-        for leg in self._open:
+        for leg in tuple(self._open):
             self._close(leg, ending.reason)
 
     def _close(self, leg: LegId, reason: Reason) -> None:
-        said = to_sip(reason)
-        work = self.room.lease.close_leg(leg, said.code, said.text, said.cause)
-        self.room.run("close_leg", work)
+        self.room.run("close_leg", close_leg(self.room, leg, reason))
 
 
 class EchoCallee(Callee):

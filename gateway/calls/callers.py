@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.calls.app_leg import AppLeg
 from gateway.calls.events import AppEvent
 from gateway.calls.machine import Side, State
-from gateway.calls.reasons import Ending, from_answered, from_caller, to_sip
-from gateway.calls.sides import Caller, Room
+from gateway.calls.reasons import Ending, from_answered, from_caller
+from gateway.calls.sides import Caller, Room, close_leg
 from gateway.values import (
     Address,
     Client,
@@ -116,11 +116,8 @@ class SipCaller(Caller):
         self.room.end(Ending(reason, by))
 
     def close(self, ending: Ending) -> None:
-        if self.leg is None:
-            return
-        said = to_sip(ending.reason)
-        work = self.room.lease.close_leg(self.leg, said.code, said.text, said.cause)
-        self.room.run("close_leg", work)
+        if self.leg is not None:
+            self.room.run("close_leg", close_leg(self.room, self.leg, ending.reason))
 
 
 async def measure(room: Room, side: Side, leg: AppLeg, worker: LegStats) -> None:

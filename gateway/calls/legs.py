@@ -59,6 +59,9 @@ class LegTable:
     def __len__(self) -> int:
         return len(self._owners)
 
+    def __contains__(self, leg: object) -> bool:
+        return leg in self._owners
+
     def forget(self, leg: LegId) -> None:
         """The leg is gone (or was never made)."""
         if self._owners.pop(leg, None) is None:

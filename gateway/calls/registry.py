@@ -20,7 +20,6 @@ from gateway.calls.ports import Forward, IncomingInvite, Refuse
 from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee
-from gateway.calls.tasks import Tasks
 from gateway.errors import GatewayError, NoCapacity, NoSuchCall, NotAllowed, RateLimited, WrongState
 from gateway.policy.chain import Attempt, Verdict, judge
 from gateway.routing.targets import NoRoute, Target, resolve
@@ -50,7 +49,6 @@ class CallRegistry:
         self._making = 0  # calls that wait for a worker: they count against the capacity
         self._draining = False
         self._emptied: list[Deferred[None]] = []
-        self._background = Tasks("registry", lambda _error: None)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -108,6 +106,8 @@ class CallRegistry:
     def _set_off(self, call: Call, caller: AppCaller, answer: AppEvent | None) -> None:
         caller.introduce()
         if call.state is State.ENDED:
+            if call.farewell is not None:
+                caller.tell(call.farewell)
             return
         if answer is None:
             caller.expect_media()

@@ -10,9 +10,9 @@ from gateway.calls.events import AppEvent
 from gateway.calls.legs import LegTable
 from gateway.calls.machine import Side, State
 from gateway.calls.ports import AppClients, AppMediaPaths, Locations, WorkerLease
-from gateway.calls.reasons import Ending
+from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance
-from gateway.values import Address, CallId, LegEnd, LegId, LegMedia, LegStats, SipAddress
+from gateway.values import Address, CallId, LegEnd, LegId, LegMedia, LegStats, Reason, SipAddress
 
 
 class Room(Protocol):
@@ -145,6 +145,13 @@ class Callee(CallSide):
     @abstractmethod
     def alert(self) -> None:
         """Ring; ``room.alerting``, ``room.accept`` or ``room.end`` follow."""
+
+
+async def close_leg(room: Room, leg: LegId, reason: Reason) -> None:
+    """Close a SIP leg with the code that its far end is to see; none that is gone already."""
+    if leg in room.legs:
+        said = to_sip(reason)
+        await room.lease.close_leg(leg, said.code, said.text, said.cause)
 
 
 def local_uri(address: Address, domain: str) -> SipAddress:

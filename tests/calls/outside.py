@@ -1,0 +1,252 @@
+"""Recording fakes of everything that the calls room meets, and a clock that tests advance."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from gateway.calls.call import Outside
+from gateway.calls.events import AppEvent
+from gateway.calls.ports import LegAnswer, LegEvents, PlainOffer
+from gateway.calls.record import CallRecord
+from gateway.calls.registry import CallRegistry
+from gateway.errors import GatewayError, NoCapacity, SdpUnusable
+from gateway.settings import CallsSection
+from gateway.values import (
+    CallId,
+    Client,
+    ClientId,
+    Contact,
+    HostPort,
+    LegEnd,
+    LegId,
+    LegMedia,
+    LegStats,
+    Principal,
+    SipAddress,
+    SipTarget,
+    WorkerId,
+)
+
+PCMU = LegMedia("PCMU", 8000, secure=False)
+
+
+class Lease:
+    worker = WorkerId(1)
+    sip = HostPort("127.0.0.1", 40001)
+
+    def __init__(self, log: list[str], events: LegEvents) -> None:
+        self.log = log
+        self.events = events
+        self.targets: dict[LegId, SipTarget] = {}
+        self.failing: dict[str, GatewayError] = {}
+        self.released = False
+        self.connecting: Deferred[None] | None = None
+
+    def _do(self, *words: object) -> None:
+        self.log.append(" ".join(str(w) for w in words))
+        if words[0] in self.failing:
+            raise self.failing[str(words[0])]
+
+    async def open_sip_leg(self, leg: LegId, target: SipTarget) -> None:
+        self.targets[leg] = target
+        self._do("open_sip_leg", leg, target.uri)
+
+    async def expect_sip_leg(self, leg: LegId) -> None:
+        self._do("expect", leg)
+
+    async def answer(self, leg: LegId, code: int, text: str = "") -> None:
+        self._do("answer", leg, code)
+
+    async def open_app_leg(self, leg: LegId, offer: str) -> LegAnswer:
+        self._do("open_app_leg", leg)
+        return LegAnswer("worker-answer", PCMU)
+
+    async def reoffer(self, leg: LegId, offer: str) -> LegAnswer:
+        self._do("reoffer", leg)
+        return LegAnswer("worker-answer-2", PCMU)
+
+    async def connect(self, a: LegId, b: LegId) -> None:
+        self._do("connect", a, b)
+        if self.connecting is not None:
+            await self.connecting
+
+    async def disconnect(self, a: LegId, b: LegId) -> None:
+        self._do("disconnect", a, b)
+
+    async def mute(self, leg: LegId, muted: bool) -> None:
+        self._do("mute", leg, muted)
+
+    async def hold(self, leg: LegId, held: bool) -> None:
+        self._do("hold", leg, held)
+
+    async def dtmf(self, leg: LegId, digits: str, duration_ms: int) -> None:
+        self._do("dtmf", leg, digits, duration_ms)
+
+    async def play(self, leg: LegId, sound: str) -> None:
+        self._do("play", leg, sound)
+
+    async def stop(self, leg: LegId) -> None:
+        self._do("stop", leg)
+
+    async def close_leg(self, leg: LegId, code: int, text: str, cause: int | None = None) -> None:
+        self._do("close", leg, code, cause)
+        self.events.leg_closed(leg, LegEnd(code, text, remote=False))
+
+    async def release(self) -> None:
+        self._do("release")
+        self.released = True
+
+
+class Path:
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    async def offer(self, sdp: str) -> PlainOffer:
+        if sdp == "bad":
+            raise SdpUnusable("no audio")
+        return PlainOffer(sdp, secure=sdp == "dtls", codec="opus" if sdp == "dtls" else None)
+
+    async def answer(self, sdp: str) -> str:
+        return f"client-{sdp}"
+
+    async def stats(self) -> LegStats | None:
+        return None
+
+    async def close(self) -> None:
+        self.log.append("path closed")
+
+
+class World:
+    """The outside of the registry; ``log`` is what was asked of workers, in order."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.log: list[str] = []
+        self.told: list[tuple[str, AppEvent]] = []
+        self.saved: list[CallRecord] = []
+        self.metered: list[str] = []
+        self.online: dict[str, list[Client]] = {}
+        self.bindings: dict[str, list[Contact]] = {}
+        self.lease: Lease | None = None
+        self.full = False
+        self.save_gate: Deferred[None] | None = None
+        self.registry = CallRegistry(
+            Outside(
+                pool=self,
+                paths=self,
+                clients=self,
+                locations=self,
+                records=self,
+                meters=self,
+                quality=self,
+                clock=self.clock,  # type: ignore[arg-type]  # Clock is IReactorTime
+                domain="dm.localhost",
+                settings=CallsSection(**settings),
+                media_wait_s=10,
+                legs_per_worker=4,
+                ringback=True,
+            ),
+            new_id=iter(f"c{n}" for n in range(1, 100)).__next__,
+        )
+
+    # what tests do
+
+    def person(self, handle: str, client: str | None = None) -> Client:
+        signed_in = Client(ClientId(client or handle), Principal(handle, handle.title()))
+        self.online.setdefault(handle, []).append(signed_in)
+        return signed_in
+
+    def softphone(self, user: str, *uris: str) -> None:
+        contacts = [Contact(u, f"flow-{u}", 1e9) for u in uris]
+        self.bindings[f"sip:{user}@dm.localhost"] = contacts
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run to its end, with the turn of the reactor that follows."""
+        results: list[Any] = []
+        Deferred.fromCoroutine(work).addBoth(results.append)
+        self.clock.advance(0)
+        assert results, "did not finish"
+        if hasattr(results[0], "raiseException"):
+            results[0].raiseException()
+        return results[0]
+
+    def events(self, client: str) -> list[str]:
+        return [event.METHOD for who, event in self.told if who == client]
+
+    def last(self, client: str) -> dict[str, Any]:
+        return [event.params() for who, event in self.told if who == client][-1]
+
+    @property
+    def worker(self) -> Lease:
+        assert self.lease is not None
+        return self.lease
+
+    @property
+    def legs(self) -> LegEvents:
+        return self.worker.events
+
+    # ports
+
+    async def lend(self, call: CallId, legs: int, events: LegEvents) -> Lease:
+        if self.full:
+            raise NoCapacity("no worker")
+        self.lease = Lease(self.log, events)
+        return self.lease
+
+    def path_for(self, call: CallId, leg: LegId, offer: str) -> Path:
+        return Path(self.log)
+
+    def clients_of(self, handle: str) -> Sequence[Client]:
+        return tuple(self.online.get(handle, ()))
+
+    def notify(self, client: ClientId, event: AppEvent) -> None:
+        self.told.append((client, event))
+
+    def is_account(self, aor: SipAddress) -> bool:
+        return str(aor) in self.bindings
+
+    def display_name(self, aor: SipAddress) -> str:
+        return f"Phone {aor.user}"
+
+    def contacts(self, aor: SipAddress) -> Sequence[Contact]:
+        return tuple(self.bindings.get(str(aor), ()))
+
+    async def save(self, record: CallRecord) -> None:
+        self.saved.append(record)
+        if self.save_gate is not None:
+            await self.save_gate
+
+    def mos(self, codec: str, loss: float, jitter_ms: float, rtt_ms: float | None) -> float:
+        return 4.4 - 10 * loss
+
+    def call_began(self, direction: object) -> None:
+        self.metered.append(f"began {direction}")
+
+    def call_connected(self, direction: object, setup_s: float) -> None:
+        self.metered.append("connected")
+
+    def call_ended(self, direction: object, reason: object, duration_s: float) -> None:
+        self.metered.append(f"ended {reason} {duration_s:g}")
+
+    def leg_began(self, kind: object) -> None:
+        self.metered.append(f"+{kind}")
+
+    def leg_ended(self, kind: object) -> None:
+        self.metered.append(f"-{kind}")
+
+    def leg_measured(self, before: LegStats, now: LegStats) -> None:
+        packets = now.received.packets - before.received.packets
+        self.metered.append(f"measured {packets}")
+
+    def assert_clean(self) -> None:
+        """No call, no leg, no lease, no timer is left."""
+        self.clock.advance(0)
+        assert len(self.registry) == 0
+        assert self.lease is None or self.lease.released
+        for kind in ("app", "sip"):
+            assert self.metered.count(f"+{kind}") == self.metered.count(f"-{kind}")
+        assert self.clock.getDelayedCalls() == []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.calls.events import AppEvent
-from gateway.calls.record import CallRecord
+from gateway.calls.record import CallRecord, HistoryPage
 from gateway.values import (
     Address,
     CallId,
@@ -29,6 +29,7 @@ from gateway.values import (
     SipAddress,
     SipTarget,
     Transport,
+    UserAddress,
     WorkerId,
 )
 
@@ -330,3 +331,21 @@ class IncomingCalls(Protocol):
 
     async def incoming(self, invite: IncomingInvite) -> Forward | Refuse:
         """Decide on an INVITE.  The edge cancels the awaitable when the caller gives up first."""
+
+
+class History(Protocol):
+    """What ``app/`` asks of the kept calls on behalf of a signed-in person."""
+
+    async def list(
+        self,
+        user: UserAddress,
+        before: str | None,
+        limit: int,
+        with_: Address | None,
+        missed: bool | None,
+    ) -> HistoryPage:
+        """At most ``limit`` (1 to 100) calls in which ``user`` took part, newest first.
+
+        ``before`` is the ``next`` of the page before, opaque to clients; one that is not ours gives
+        an empty page.  ``with_`` keeps calls with that party, ``missed`` those that are (not) missed.
+        """

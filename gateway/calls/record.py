@@ -48,3 +48,32 @@ class CallRecord:
         if self.connected_at is None or self.ended_at is None:
             return 0.0
         return max(0.0, self.ended_at - self.connected_at)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One call as one person's history shows it.
+
+    ``with_`` and ``with_name`` are the other party; ``at`` is when the call began.  ``reason`` is
+    ``None`` while the call lives; ``missed`` is true of a call that came in, was not answered
+    here nor elsewhere, and was not declined by this person.
+    """
+
+    call: CallId
+    direction: Literal["in", "out"]
+    with_: Address
+    with_name: str
+    at: float
+    thread: str | None = None
+    connected_at: float | None = None
+    reason: Reason | None = None
+    missed: bool = False
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Newest first.  ``next``, where there is more, is the ``before`` of the next page."""
+
+    calls: tuple[HistoryItem, ...]
+    next: str | None = None

@@ -347,5 +347,5 @@ class History(Protocol):
         """At most ``limit`` (1 to 100) calls in which ``user`` took part, newest first.
 
         ``before`` is the ``next`` of the page before, opaque to clients; one that is not ours gives
-        an empty page.  ``with_`` keeps calls with that party, ``missed`` those that are (not) missed.
+        an empty page.  ``with_`` keeps calls with that party, ``missed`` those (not) missed.
         """

@@ -32,7 +32,7 @@ COMPACT: Final = {
 _SPECIAL: Final = {"call-id": "Call-ID", "cseq": "CSeq", "www-authenticate": "WWW-Authenticate"}
 # header fields whose comma separates values (RFC 3261 §7.3.1)
 LISTS: Final = frozenset(
-    [
+    {
         "accept",
         "accept-encoding",
         "accept-language",
@@ -53,7 +53,7 @@ LISTS: Final = frozenset(
         "unsupported",
         "via",
         "warning",
-    ]
+    }
 )
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _PARAM_NAME: Final = TOKEN

@@ -1,0 +1,141 @@
+"""Sockets of the edge: datagrams and streams in, messages out; bounded, and timed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
+
+from gateway.edge.flows import Flow, Flows
+from gateway.sip.errors import FramingError, SipParseError
+from gateway.sip.framing import KeepAlive, StreamFramer
+from gateway.sip.message import Message
+from gateway.values import HostPort
+
+log = structlog.get_logger()
+
+MAX_UNSENT = 1_000_000
+"""Bytes that may wait for a slow TCP peer before its connection is closed."""
+
+
+class Datagrams(DatagramProtocol):
+    def __init__(self, received: Callable[[bytes, HostPort], None]) -> None:
+        self._received = received
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self._received(datagram, HostPort(addr[0], addr[1]))
+
+    def send(self, data: bytes, to: HostPort) -> None:
+        transport: Any = self.transport  # Twisted's stubs have lost the self of its interfaces
+        if transport is not None:
+            transport.write(data, (to.host, to.port))
+
+
+class StreamEvents:
+    """What a TCP connection tells the edge."""
+
+    def __init__(
+        self,
+        message: Callable[[Message | SipParseError, Flow], None],
+        closed: Callable[[Flow], None],
+        dropped: Callable[[str], None],
+    ) -> None:
+        self.message = message
+        self.closed = closed
+        self.dropped = dropped
+
+
+class Stream(Protocol, TimeoutMixin):
+    def __init__(self, events: StreamEvents, flows: Flows, max_bytes: int, idle_s: float) -> None:
+        self._events = events
+        self._flows = flows
+        self._framer = StreamFramer(max_bytes)
+        self._idle_s = idle_s
+        self._unsent = 0
+        self.flow: Flow | None = None
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        peer = transport.getPeer()
+        self.flow = self._flows.opened(HostPort(peer.host, peer.port), self.send)
+        transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def dataReceived(self, data: bytes) -> None:
+        self.resetTimeout()  # type: ignore[no-untyped-call]  # Twisted's
+        try:
+            messages = self._framer.feed(data)
+        except FramingError as e:
+            log.info("stream_lost", peer=str(self.flow.peer) if self.flow else "", why=str(e))
+            self._events.dropped("framing")
+            self._abort()
+            return
+        for message in messages:
+            if isinstance(message, KeepAlive):
+                self.send(b"\r\n")
+            elif self.flow is not None:
+                self._events.message(message, self.flow)
+
+    def send(self, data: bytes) -> None:
+        transport: Any = self.transport
+        if transport is None:
+            return
+        if self._paused:
+            self._unsent += len(data)
+            if self._unsent > MAX_UNSENT:
+                self._events.dropped("slow_peer")
+                self._abort()
+                return
+        transport.write(data)
+
+    # IPushProducer of nothing but replies: the transport says when its buffer is full
+    _paused = False
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._unsent = 0
+
+    def stopProducing(self) -> None:
+        self._abort()
+
+    def timeoutConnection(self) -> None:
+        self._abort()
+
+    def _abort(self) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.setTimeout(None)  # type: ignore[no-untyped-call]  # Twisted's
+        if self.flow is not None:
+            self._flows.closed(self.flow)
+            self._events.closed(self.flow)
+
+
+class Streams(Factory):
+    noisy = False
+
+    def __init__(
+        self, events: StreamEvents, flows: Flows, limit: int, max_bytes: int, idle_s: float
+    ) -> None:
+        self._events = events
+        self._flows = flows
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._idle_s = idle_s
+
+    def buildProtocol(self, addr: IAddress | None) -> Stream | None:
+        if len(self._flows) >= self._limit:
+            self._events.dropped("connections")
+            return None
+        return Stream(self._events, self._flows, self._max_bytes, self._idle_s)

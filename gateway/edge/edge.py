@@ -1,0 +1,239 @@
+"""The edge: one public SIP address in front of many workers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
+
+from gateway.calls.ports import Clock, EdgeMeters, IncomingCalls, Wills
+from gateway.edge.admission import Admission
+from gateway.edge.dialogs import Dialog, Dialogs, Role, farewell
+from gateway.edge.flows import Flow, Flows, udp_flow
+from gateway.edge.inward import InwardPath
+from gateway.edge.listeners import Datagrams, StreamEvents, Streams
+from gateway.edge.outward import OutwardPath
+from gateway.edge.registrar import Registrar
+from gateway.edge.wire import Wire
+from gateway.errors import CannotStart
+from gateway.settings import SipSection
+from gateway.sip.errors import SipParseError, SipSyntaxError
+from gateway.sip.message import Message, Request, response_to
+from gateway.sip.parser import parse_datagram
+from gateway.values import Contact, HostPort, SipAddress
+
+log = structlog.get_logger()
+
+SWEEP_S = 5.0
+FORGOTTEN_S = 90_000.0
+"""No call lasts longer (``calls.max_duration_s`` is a day at most)."""
+
+
+class Edge:
+    """Implements ``ports.WorkerWatch`` and ``ports.Locations``.
+
+    ``calls`` and ``wills`` are set before ``start`` is over and the first INVITE comes.
+    """
+
+    wills: Wills | None = None
+
+    def __init__(
+        self, settings: SipSection, passwords: Mapping[str, str], reactor: Any, meters: EdgeMeters
+    ) -> None:
+        self._settings = settings
+        self._reactor: Any = reactor
+        self._clock: Clock = reactor
+        self._meters = meters
+        self._workers: set[HostPort] = set()
+        self._flows = Flows()
+        self._dialogs = Dialogs(settings.dialogs, self._dialog_changed)
+        self._registrar = Registrar(settings, self._flows, self._now, meters.registrations)
+        self._admission = Admission(settings, passwords, self._registrar, self._now)
+        self._udp = Datagrams(self._from_outside)
+        self._inside = Datagrams(self._from_inside)
+        self._ports: list[Any] = []
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        meters.registrations(0)
+
+    def _now(self) -> float:
+        return self._clock.seconds()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Bind the three sockets; ``CannotStart`` says which one could not be."""
+        s = self._settings
+        try:
+            udp, tcp = self._bind_outer()
+            inner = self._reactor.listenUDP(0, self._inside, "127.0.0.1", 65_536)
+        except CannotListenError as e:
+            await self.stop()
+            problem = f"cannot listen for SIP on {s.host}:{s.port}: {e.socketError}; "
+            raise CannotStart(problem + "is another server there?") from e
+        self._ports += [inner]
+        at = udp.getHost()
+        outer = HostPort(s.host, at.port)
+        public = HostPort(s.public_host or s.host, at.port)
+        key = secrets.token_bytes(32)
+        self.outer, self.inner = outer, HostPort("127.0.0.1", inner.getHost().port)
+        self._wire = Wire(
+            outer=outer,
+            public=public,
+            inner=self.inner,
+            domain=s.domain,
+            udp=self._udp,
+            inside=self._inside,
+            flows=self._flows,
+            meters=self._meters,
+            now=self._now,
+        )
+        self.inward = InwardPath(
+            self._wire, self._dialogs, self._admission, self._registrar, key, self._is_worker
+        )
+        self.outward = OutwardPath(self._wire, self._dialogs, key, self._clock, self._is_worker)
+        self._sweeping.start(SWEEP_S, now=False)
+        log.info("sip_listening", address=str(outer), domain=s.domain, tcp=tcp.getHost().port)
+
+    def _bind_outer(self) -> tuple[Any, Any]:
+        s = self._settings
+        events = StreamEvents(self._from_stream, self._flow_closed, self._meters.dropped)
+        factory = Streams(events, self._flows, s.tcp_connections, s.max_message_bytes, s.tcp_idle_s)
+        udp = self._reactor.listenUDP(s.port, self._udp, s.host, 65_536)
+        self._ports.append(udp)
+        tcp = self._reactor.listenTCP(udp.getHost().port, factory, interface=s.host)
+        self._ports.append(tcp)
+        return udp, tcp
+
+    def serve(self, calls: IncomingCalls) -> None:
+        self.inward.calls = calls
+
+    def refuse_new(self, draining: bool) -> None:
+        self.inward.draining = draining
+
+    async def stop(self) -> None:
+        if self._sweeping.running:
+            self._sweeping.stop()
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await port.stopListening()
+
+    def _sweep(self) -> None:
+        self._registrar.sweep()
+        self.inward.sweep()
+        self.outward.sweep()
+        for dialog in self._dialogs.older_than(self._now() - FORGOTTEN_S):
+            self._dialogs.remove(dialog)
+
+    # -- bytes in
+
+    def _from_outside(self, data: bytes, source: HostPort) -> None:
+        if len(data) <= 4 and not data.strip(b"\r\n\0"):
+            return  # a keep-alive
+        if not self._admission.within_rate(source.host):
+            self._meters.dropped("rate")
+            return
+        flow = udp_flow(source.host, source.port)
+        try:
+            message: Message | SipParseError = parse_datagram(data)
+        except SipParseError as e:
+            message = e
+        self._message(message, flow)
+
+    def _from_stream(self, message: Message | SipParseError, flow: Flow) -> None:
+        if not self._admission.within_rate(flow.peer.host):
+            self._meters.dropped("rate")
+            return
+        self._message(message, flow)
+
+    def _message(self, message: Message | SipParseError, flow: Flow) -> None:
+        if isinstance(message, SipParseError):
+            self._broken(message, flow)
+            return
+        try:
+            if isinstance(message, Request):
+                self.inward.request(message, flow)
+            else:
+                self.outward.response(message, flow)
+        except SipSyntaxError as e:
+            request = message if isinstance(message, Request) else None
+            self._broken(SipParseError(str(e), 400, request), flow)
+
+    def _broken(self, error: SipParseError, flow: Flow) -> None:
+        self._meters.dropped("malformed")
+        log.debug("sip_malformed", source=str(flow.peer), why=error.what)
+        request = error.request
+        if request is None or request.method == "ACK":
+            return
+        response = response_to(request, error.code, f"Bad Request - {error.what}"[:200])
+        if error.code == 505:
+            response = response_to(request, 505)
+        self._wire.respond(flow, response)
+
+    def _from_inside(self, data: bytes, source: HostPort) -> None:
+        if source not in self._workers:
+            self._meters.dropped("not_a_worker")
+            return
+        try:
+            message = parse_datagram(data)
+            if isinstance(message, Request):
+                self.outward.request(message, source)
+            else:
+                self.inward.response(message, source)
+        except SipSyntaxError as e:
+            log.error("worker_sent_nonsense", worker=str(source), why=str(e))
+
+    def _flow_closed(self, flow: Flow) -> None:
+        self._registrar.flow_closed(flow)
+        self.outward.flow_closed(flow)
+
+    # -- ports.WorkerWatch
+
+    def _is_worker(self, address: HostPort) -> bool:
+        return address in self._workers
+
+    def worker_up(self, sip: HostPort) -> None:
+        self._workers.add(sip)
+
+    def worker_gone(self, sip: HostPort) -> None:
+        self._workers.discard(sip)
+        for dialog in self._dialogs.of_worker(sip):
+            if dialog.role is Role.UAS and dialog.phase == "early":
+                self.inward.worker_gone(dialog)
+                self._dialogs.remove(dialog)
+            else:
+                self.outward.worker_gone(dialog)
+
+    def _dialog_changed(self, dialog: Dialog, alive: bool) -> None:
+        if self.wills is None or dialog.worker not in self._workers:
+            return
+        last = None
+        if alive:
+            last = farewell(dialog, self._wire.outer_via(dialog.flow), self._wire.outer)
+        self.wills.keep(dialog.worker, dialog.name, last)
+
+    # -- ports.Locations
+
+    def is_account(self, aor: SipAddress) -> bool:
+        return self._registrar.is_account(aor)
+
+    def display_name(self, aor: SipAddress) -> str:
+        return self._registrar.display_name(aor)
+
+    def contacts(self, aor: SipAddress) -> Sequence[Contact]:
+        return self._registrar.contacts(aor)
+
+    # -- figures for tests and the doctor
+
+    def remembered(self) -> dict[str, int]:
+        """How much the edge holds just now."""
+        return {
+            "dialogs": len(self._dialogs),
+            "inward": len(self.inward),
+            "outward": len(self.outward),
+            "connections": len(self._flows),
+        }

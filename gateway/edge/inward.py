@@ -1,0 +1,458 @@
+"""From outside to the workers: requests that come in, and the workers' responses to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import structlog
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from gateway.calls.ports import Forward, IncomingCalls, IncomingInvite, Refuse
+from gateway.edge.admission import Admission, Admitted, Challenge
+from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, new_token
+from gateway.edge.flows import Flow
+from gateway.edge.info import as_relay
+from gateway.edge.registrar import Registrar
+from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
+from gateway.edge.wire import LEG, Wire, target_of, unmarked, with_contact
+from gateway.errors import BadAddress, GatewayError
+from gateway.sip.errors import SipSyntaxError
+from gateway.sip.headers import Via, is_sip
+from gateway.sip.message import Request, Response, response_to
+from gateway.sip.proxying import (
+    COOKIE,
+    add_received,
+    decremented,
+    has_been_here,
+    loop_key,
+    refusal,
+    with_vias,
+)
+from gateway.sip.uri import SipUri, parse_uri
+from gateway.values import Address, HostPort, SipAddress, parse_address
+
+log = structlog.get_logger()
+
+METHODS = frozenset(
+    {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK"}
+)
+SUPPORTED = frozenset({"100rel", "timer", "path", "outbound"})
+IN_DIALOG = frozenset({"INVITE", "BYE", "INFO", "UPDATE", "PRACK", "OPTIONS"})
+
+
+class InwardPath:
+    """``calls`` decides on INVITEs; everything else is decided here."""
+
+    calls: IncomingCalls
+
+    def __init__(
+        self,
+        wire: Wire,
+        dialogs: Dialogs,
+        admission: Admission,
+        registrar: Registrar,
+        key: bytes,
+        is_worker: Callable[[HostPort], bool],
+    ) -> None:
+        self._wire = wire
+        self._dialogs = dialogs
+        self._admission = admission
+        self._registrar = registrar
+        self._key = key
+        self._is_worker = is_worker
+        self._table: Table[Inward] = Table(50_000)
+        self._deciding: dict[tuple[str, int, str], str] = {}
+        self.draining = False
+
+    # -- requests from outside
+
+    def request(self, request: Request, flow: Flow) -> None:
+        """One request that was parsed; raises ``SipSyntaxError`` for broken typed headers."""
+        wire = self._wire
+        wire.meters.request(request.method)
+        here = has_been_here(request, wire.public.host, wire.public.port)
+        request = add_received(request, flow.peer.host, flow.peer.port)
+        key = loop_key(request, self._key)
+        if request.method == "ACK":
+            self._ack(request, key)
+            return
+        known = self._table.get(key)
+        if request.method == "CANCEL":
+            self._cancel(request, key, known, flow)
+            return
+        if known is not None and known.request.method == request.method:
+            self._again(known)
+            return
+        wrong = refusal(request, METHODS, SUPPORTED)
+        if wrong is None and here:
+            self._answer(request, flow, 482, "Loop Detected")
+            return
+        if wrong is not None:
+            self._answer(request, flow, wrong.code, wrong.reason, wrong.headers)
+            return
+        if request.to.tag is not None and request.method in IN_DIALOG:
+            self._in_dialog(request, key, flow)
+        elif request.method == "REGISTER":
+            self._register(request, key, flow)
+        elif request.method == "OPTIONS":
+            self._options(request, flow)
+        elif request.method == "INVITE":
+            self._invite(request, key, flow)
+        else:
+            self._answer(request, flow, 481)
+
+    def _answer(
+        self,
+        request: Request,
+        flow: Flow,
+        code: int,
+        reason: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Response:
+        response = response_to(request, code, reason, to_tag=self._tag(request), headers=headers)
+        self._wire.respond(flow, response)
+        return response
+
+    def _tag(self, request: Request) -> str:
+        """The same for retransmissions, though nothing is remembered (RFC 3261 §8.2.7)."""
+        return "e" + loop_key(request, self._key)[:16]
+
+    def _again(self, known: Inward) -> None:
+        """A retransmission: what was said is said again."""
+        if known.final is not None:
+            self._wire.respond(known.flow, known.final)
+            return
+        if known.request.method == "INVITE":
+            self._trying(known)
+        if known.worker is not None:
+            self._wire.to_worker(known.worker, known.forwarded)
+
+    def _trying(self, entry: Inward) -> None:
+        self._wire.respond(entry.flow, response_to(entry.request, 100))
+
+    def _options(self, request: Request, flow: Flow) -> None:
+        uri = parse_uri(request.uri)
+        if not self._wire.is_us(uri):
+            self._answer(request, flow, 404)
+            return
+        headers = (
+            ("Allow", ", ".join(sorted(METHODS))),
+            ("Accept", "application/sdp"),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", "en"),
+            ("Supported", ", ".join(sorted(SUPPORTED))),
+        )
+        self._answer(request, flow, 200, headers=headers)
+
+    def _register(self, request: Request, key: str, flow: Flow) -> None:
+        if not self._wire.is_us(parse_uri(request.uri)):
+            self._answer(request, flow, 403, "Not a registrar for this domain")
+            return
+        verdict = self._admission.of_registration(request)
+        if isinstance(verdict, Challenge):
+            self._answer(request, flow, verdict.code, headers=verdict.headers)
+        elif isinstance(verdict, Admitted) and verdict.account is not None:
+            tag = self._tag(request)
+            response = self._registrar.register(verdict.account, request, flow, tag)
+            entry = Inward(request, flow, final=response, by_edge=True)
+            self._table.put(key, entry, self._wire.now() + LIFE_S)
+            self._wire.respond(flow, response)
+        elif not isinstance(verdict, Admitted):
+            self._wire.meters.dropped("denied")
+            self._answer(request, flow, verdict.code, verdict.text)
+
+    # -- INVITEs that begin a call
+
+    def _invite(self, request: Request, key: str, flow: Flow) -> None:
+        wire = self._wire
+        merged = (request.call_id, request.cseq.number, request.from_.tag or "")
+        if merged in self._deciding:
+            self._answer(request, flow, 482, "Loop Detected")
+            return
+        verdict = self._admission.of_call(request, flow)
+        uri = parse_uri(request.uri)
+        if isinstance(verdict, Challenge) and not wire.is_us(uri):
+            # a stranger asks for a domain that is not ours: there is nothing to sign in for
+            wire.meters.dropped("relay")
+            self._answer(request, flow, 403)
+            return
+        if isinstance(verdict, Challenge):
+            self._answer(request, flow, verdict.code, headers=verdict.headers)
+            return
+        if not isinstance(verdict, Admitted):
+            wire.meters.dropped("denied")
+            self._answer(request, flow, verdict.code, verdict.text)
+            return
+        if self._dialogs.full or self.draining:
+            self._answer(request, flow, 503, headers=(("Retry-After", "30"),))
+            return
+        try:
+            invite = self._read(request, flow, verdict, uri)
+        except (BadAddress, SipSyntaxError) as e:
+            self._answer(request, flow, 404 if isinstance(e, BadAddress) else 400)
+            return
+        entry = Inward(request, flow)
+        self._table.put(key, entry, wire.now() + INVITE_LIFE_S)
+        self._deciding[merged] = key
+        self._trying(entry)
+        entry.deciding = Deferred.fromCoroutine(self.calls.incoming(invite))
+        entry.deciding.addBoth(partial(self._decided, entry, key, merged))
+
+    def _read(self, request: Request, flow: Flow, verdict: Admitted, uri: object) -> IncomingInvite:
+        sender = request.from_
+        if not isinstance(sender.uri, SipUri) or not isinstance(uri, SipUri):
+            raise SipSyntaxError("From is no SIP URI")
+        if verdict.account is not None:
+            caller = SipAddress(verdict.account, self._wire.domain.lower())
+            name = sender.display or self._registrar.display_name(caller)
+        else:
+            caller = SipAddress(sender.uri.user or "anonymous", sender.uri.host.lower())
+            name = sender.display
+        return IncomingInvite(
+            caller=caller,
+            caller_name=name[:100],
+            target=self._target(uri),
+            sip_call_id=request.call_id,
+            offer=request.body or None,
+            source=flow.peer,
+            transport=flow.transport,
+        )
+
+    def _target(self, uri: SipUri) -> Address:
+        user = uri.user or ""
+        if user.startswith("+"):
+            return parse_address(f"tel:{user}")
+        host = self._wire.domain if self._wire.is_us(uri) else uri.host
+        return parse_address(f"sip:{user}@{host}")
+
+    def _decided(
+        self,
+        entry: Inward,
+        key: str,
+        merged: tuple[str, int, str],
+        result: Forward | Refuse | Failure,
+    ) -> None:
+        entry.deciding = None
+        self._deciding.pop(merged, None)
+        if isinstance(result, Failure):
+            if result.check(CancelledError):  # type: ignore[no-untyped-call]  # Twisted's
+                result = Refuse(487, "Request Terminated")
+            elif isinstance(result.value, GatewayError):
+                result = Refuse(result.value.sip_code)
+            else:
+                log.error("invite_broke", traceback=result.getTraceback())
+                result = Refuse(500)
+        if isinstance(result, Refuse):
+            after = result.retry_after_s
+            headers = () if after is None else (("Retry-After", str(after)),)
+            self._final(entry, key, result.code, result.text or None, headers)
+            return
+        if not self._is_worker(result.worker):
+            self._final(entry, key, 500)
+            return
+        self._forward_invite(entry, key, result)
+
+    def _final(
+        self,
+        entry: Inward,
+        key: str,
+        code: int,
+        reason: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        entry.by_edge = True
+        entry.final = self._answer(entry.request, entry.flow, code, reason, headers)
+        self._table.keep_until(key, self._wire.now() + LIFE_S)
+
+    def _forward_invite(self, entry: Inward, key: str, to: Forward) -> None:
+        request = entry.request
+        dialog = Dialog(
+            role=Role.UAS,
+            worker=to.worker,
+            leg=to.leg,
+            call_id=request.call_id,
+            token=new_token(),
+            flow=entry.flow,
+            invite=request,
+            local_tag=None,
+            remote_tag=request.from_.tag or "",
+            remote_target=target_of(request) or "",
+            created_at=self._wire.now(),
+            route_set=tuple(map(str, request.record_routes)),
+            remote_cseq=request.cseq.number,
+        )
+        entry.dialog = dialog
+        self._dialogs.add(dialog)
+        uri = parse_uri(request.uri)
+        user = uri.user if isinstance(uri, SipUri) else None
+        local = SipUri("sip", user, None, to.worker.host, to.worker.port)
+        forwarded = self._towards(request, to.worker, key, str(local))
+        headers = forwarded.headers.with_first("Record-Route", self._wire.inner_route)
+        self._send(entry, to.worker, forwarded.replaced(headers=headers.with_last(LEG, to.leg)))
+
+    def _towards(self, request: Request, worker: HostPort, key: str, uri: str) -> Request:
+        """A request as a worker is to see it."""
+        headers = unmarked(request.headers)
+        for name in ("Route", "Authorization", "Proxy-Authorization"):
+            headers = headers.without(name)
+        via = self._wire.inner_via(f"{COOKIE}{key}")
+        ready = decremented(request.replaced(uri=uri, headers=headers))
+        return ready.replaced(headers=with_vias(ready.headers, (via, *request.vias)))
+
+    def _send(self, entry: Inward, worker: HostPort, request: Request) -> None:
+        entry.worker = worker
+        entry.forwarded = request.to_bytes()
+        self._wire.to_worker(worker, entry.forwarded)
+
+    # -- requests within dialogs
+
+    def _in_dialog(self, request: Request, key: str, flow: Flow) -> None:
+        dialog = self._dialog(request)
+        if dialog is None:
+            self._answer(request, flow, 481)
+            return
+        if request.method == "INFO":
+            request = as_relay(request)
+        dialog.remote_cseq = max(dialog.remote_cseq, request.cseq.number)
+        if flow.transport == "tcp":
+            dialog.flow = flow  # it may have connected anew
+        if request.method in ("INVITE", "UPDATE"):
+            dialog.remote_target = target_of(request) or dialog.remote_target
+            self._dialogs.touched(dialog)
+        entry = Inward(request, flow, dialog)
+        life = INVITE_LIFE_S if request.method == "INVITE" else LIFE_S
+        self._table.put(key, entry, self._wire.now() + life)
+        if request.method == "INVITE":
+            self._trying(entry)
+        forwarded = self._towards(request, dialog.worker, key, dialog.local_contact)
+        self._send(entry, dialog.worker, forwarded)
+
+    def _dialog(self, request: Request) -> Dialog | None:
+        """RFC 3261 §12.2.2: Call-ID and both tags; and the Contact token, where it was used."""
+        dialog = self._dialogs.by_local(request.call_id, request.to.tag or "")
+        if dialog is None or not dialog.local_contact:
+            return None
+        if (dialog.remote_tag or "") != (request.from_.tag or ""):
+            return None
+        uri = parse_uri(request.uri)
+        if is_sip(uri) and self._wire.is_us(uri):
+            user = uri.user if isinstance(uri, SipUri) else None
+            if user is not None and user != dialog.token:
+                return None
+        return dialog
+
+    def _ack(self, request: Request, key: str) -> None:
+        known = self._table.get(key)
+        if known is not None and known.final is not None and known.final.code >= 300:
+            if known.by_edge or known.worker is None:
+                return
+            forwarded = self._towards(request, known.worker, key, self._worker_uri(known))
+            self._wire.to_worker(known.worker, forwarded.to_bytes())
+            return
+        dialog = self._dialog(request)
+        if dialog is not None:
+            forwarded = self._towards(request, dialog.worker, key, dialog.local_contact)
+            self._wire.to_worker(dialog.worker, forwarded.to_bytes())
+
+    def _worker_uri(self, entry: Inward) -> str:
+        if entry.dialog is not None and entry.dialog.local_contact:
+            return entry.dialog.local_contact
+        return f"sip:{entry.worker}"
+
+    def _cancel(self, request: Request, key: str, known: Inward | None, flow: Flow) -> None:
+        if known is None or known.request.method != "INVITE":
+            self._answer(request, flow, 481)
+            return
+        if known.final is not None or known.deciding is not None or known.worker is None:
+            # answered at this hop: too late, or before anything was forwarded (§16.10)
+            self._answer(request, flow, 200)
+            if known.deciding is not None:
+                known.deciding.cancel()
+            return
+        forwarded = self._towards(request, known.worker, key, f"sip:{known.worker}")
+        first_line = known.forwarded.split(b" ", 2)
+        uri = first_line[1].decode("utf-8", "surrogateescape")
+        self._wire.to_worker(known.worker, forwarded.replaced(uri=uri).to_bytes())
+
+    # -- responses of workers
+
+    def response(self, response: Response, worker: HostPort) -> None:
+        """A worker's response to a request that came from outside."""
+        mine, rest = response.top_via, response.vias[1:]
+        branch = mine.branch or ""
+        entry = self._table.get(branch.removeprefix(COOKIE))
+        if entry is None or entry.worker != worker or not rest:
+            self._wire.meters.dropped("stray_response")
+            return
+        if response.code == 100:
+            return  # said already, by the edge
+        method = response.cseq.method
+        if method == "CANCEL":
+            self._wire.respond(entry.flow, self._outwards(response, rest, entry))
+            return
+        if entry.final is not None and entry.flow.transport == "tcp":
+            return  # a retransmission over loopback; TCP has delivered the first
+        ready = self._outwards(response, rest, entry)
+        self._note(response, entry, branch.removeprefix(COOKIE))
+        if response.code >= 200:
+            entry.final = ready
+        self._wire.respond(self._way_back(entry, rest[0]), ready)
+
+    def _way_back(self, entry: Inward, via: Via) -> Flow:
+        """Where it came from; a re-used connection, or the source address (RFC 3581 §4)."""
+        if entry.flow.transport == "tcp" or via.rport is not None:
+            return entry.flow
+        peer = HostPort(entry.flow.peer.host, via.port or 5060)
+        return replace(entry.flow, peer=peer)
+
+    def _outwards(self, response: Response, vias: tuple[Via, ...], entry: Inward) -> Response:
+        headers = with_vias(unmarked(response.headers), vias)
+        routes = [r for r in map(str, response.record_routes) if r != self._wire.inner_route]
+        headers = headers.without("Record-Route")
+        for route in routes:
+            headers = headers.with_last("Record-Route", route)
+        if entry.dialog is not None:
+            contact = self._wire.contact(entry.dialog.token, entry.flow)
+            headers = with_contact(headers, contact)
+        return response.replaced(headers=headers)
+
+    def _note(self, response: Response, entry: Inward, key: str) -> None:
+        """What the response means for its dialog."""
+        dialog, code = entry.dialog, response.code
+        if code >= 200:
+            self._table.keep_until(key, self._wire.now() + LIFE_S)
+        if dialog is None:
+            return
+        method = response.cseq.method
+        if method == "INVITE":
+            contact = target_of(response)
+            tag = response.to.tag
+            if 100 < code < 300 and tag is not None:
+                self._dialogs.local_tag_seen(dialog, tag)
+                dialog.local_contact = contact or dialog.local_contact
+            if dialog.phase is Phase.EARLY:
+                if code >= 300:
+                    self._dialogs.remove(dialog)
+                elif code >= 200:
+                    dialog.phase = Phase.CONFIRMED
+            self._dialogs.touched(dialog)
+        elif method == "BYE":
+            self._dialogs.remove(dialog)
+
+    # -- the rest
+
+    def worker_gone(self, dialog: Dialog) -> None:
+        """The worker of an unanswered INVITE died: its caller gets a 500 from here."""
+        for entry in self._table.values():
+            if entry.dialog is dialog and entry.final is None:
+                entry.by_edge = True
+                entry.final = self._answer(entry.request, entry.flow, 500)
+
+    def sweep(self) -> None:
+        self._table.sweep(self._wire.now())
+
+    def __len__(self) -> int:
+        return len(self._table)

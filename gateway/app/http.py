@@ -1,0 +1,168 @@
+"""The HTTP side: one port for the WebSocket, health, readiness and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from autobahn.twisted.resource import WebSocketResource
+from klein import Klein
+from twisted.internet.error import CannotListenError
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from gateway.app.dm_socket import DmSocketFactory, Room
+from gateway.app.methods import Methods
+from gateway.app.origins import Origins
+from gateway.app.sessions import Sessions
+from gateway.app.tokens import Tokens
+from gateway.calls.ports import DmCalls, History
+from gateway.errors import CannotStart
+from gateway.settings import Settings
+from gateway.values import HostPort
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 16_384
+IDLE_S = 30
+
+
+class BoundedRequest(Request):
+    """A request whose body is bounded before it is read; common headers on every answer."""
+
+    _body_bytes = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """Called with the head read: the announced length, or ``None`` when it is chunked."""
+        if length is not None and length > MAX_BODY_BYTES:
+            self._refuse()
+        super().gotLength(0 if self._refused else length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > MAX_BODY_BYTES:
+            self._refuse()
+        if not self._refused:
+            super().handleContentChunk(data)
+
+    def _refuse(self) -> None:
+        channel: Any = self.channel
+        if not self._refused and channel is not None:
+            self._refused = True
+            channel.transport.write(
+                b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            channel.loseConnection()
+
+    def process(self) -> None:
+        if self._refused:
+            return
+        self.setHeader(b"Server", b"dm-gateway")
+        self.setHeader(b"X-Content-Type-Options", b"nosniff")
+        self.setHeader(b"Referrer-Policy", b"no-referrer")
+        super().process()
+
+
+def send_json(request: Request, code: int, value: Any) -> bytes:
+    request.setResponseCode(code)
+    request.setHeader(b"Content-Type", b"application/json; charset=utf-8")
+    request.setHeader(b"Cache-Control", b"no-store")
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+
+
+class AppServer:
+    """Everything that app clients and load balancers reach over HTTP.
+
+    ``ready`` says what keeps the gateway from taking calls (nothing: it is ready); ``pages`` is
+    mounted at ``/app``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        sessions: Sessions,
+        calls: DmCalls,
+        history: History,
+        ready: Callable[[], Sequence[str]],
+        pages: Resource,
+    ) -> None:
+        self._http = settings.http
+        self._reactor = reactor
+        self._sessions = sessions
+        self._ready = ready
+        self._port: Any = None  # an IListeningPort
+        sessions.watcher = calls
+        room = Room(
+            section=settings.app,
+            ice_servers=[dict(server) for server in settings.webrtc.ice_servers],
+            clock=reactor,
+            tokens=Tokens(settings.app.token, reactor.seconds),
+            sessions=sessions,
+            methods=Methods(calls, history, sessions),
+            origins=Origins(settings.http.allowed_origins),
+        )
+        socket = WebSocketResource(DmSocketFactory(room, reactor))
+        self._site = Site(_routes(socket, pages, ready).resource(), timeout=IDLE_S)
+        self._site.requestFactory = BoundedRequest
+        self._site.displayTracebacks = False
+
+    @property
+    def address(self) -> HostPort:
+        """Where it listens; the real port where the settings say 0."""
+        if self._port is None:
+            raise CannotStart("the HTTP server has not been started")
+        host = self._port.getHost()
+        return HostPort(host.host, host.port)
+
+    async def start(self) -> None:
+        """Bind; ``CannotStart`` says where that failed."""
+        where = HostPort(self._http.host, self._http.port)
+        try:
+            self._port = self._reactor.listenTCP(
+                self._http.port, self._site, interface=self._http.host
+            )
+        except CannotListenError as e:
+            raise CannotStart(
+                f"HTTP cannot listen on {where} ({e.socketError}); choose http.host and http.port, "
+                "or end the program that has that port"
+            ) from e
+        log.info("http_listening", address=str(self.address))
+
+    async def stop(self) -> None:
+        """Take no more connections and end every session.  Idempotent."""
+        port, self._port = self._port, None
+        if port is not None:
+            await port.stopListening()
+        self._sessions.stop()
+
+
+def _routes(socket: Any, pages: Resource, ready: Callable[[], Sequence[str]]) -> Klein:
+    app = Klein()
+
+    @app.route("/v1/dm", methods=["GET"])
+    def dm(_request: Request) -> Any:
+        return socket
+
+    @app.route("/healthz", methods=["GET"])
+    def healthz(request: Request) -> bytes:
+        return send_json(request, 200, {"alive": True})
+
+    @app.route("/readyz", methods=["GET"])
+    def readyz(request: Request) -> bytes:
+        why = list(ready())
+        return send_json(request, 503 if why else 200, {"ready": not why, "why": why})
+
+    @app.route("/app", branch=True)
+    def page(_request: Request) -> Any:
+        return pages
+
+    @app.route("/", methods=["GET"])
+    def root(request: Request) -> bytes:
+        request.redirect(b"/app")
+        return b""
+
+    return app

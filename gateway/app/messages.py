@@ -1,0 +1,150 @@
+"""The params of each request, as strict models: a wrong type, a missing and an unknown
+member are each a bad field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from gateway.app.rpc import RpcFailure, bad_fields
+from gateway.errors import BadAddress
+from gateway.values import (
+    Address,
+    CallId,
+    ServiceAddress,
+    SipAddress,
+    TelAddress,
+    UserAddress,
+    parse_address,
+)
+
+
+def _address(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    try:
+        return parse_address(value)
+    except BadAddress as e:
+        raise ValueError(str(e)) from e
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds control characters")
+    return text
+
+
+# values' addresses are dataclasses; the validator before them makes the right one
+AddressText = Annotated[
+    UserAddress | TelAddress | SipAddress | ServiceAddress, BeforeValidator(_address)
+]
+CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
+Sdp = Annotated[str, Field(min_length=1, max_length=32_768)]
+Thread = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SessionOpen(Params):
+    token: Annotated[str, Field(min_length=1, max_length=8192)]
+    resume: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+
+
+class CallInvite(Params):
+    to: AddressText
+    thread: Thread | None = None
+    sdp: Sdp | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.to
+
+
+class OfCall(Params):
+    call: CallName
+
+    @property
+    def id(self) -> CallId:
+        return CallId(self.call)
+
+
+class CallAccept(OfCall):
+    sdp: Sdp | None = None
+
+
+class CallDecline(OfCall):
+    reason: Literal["declined", "busy"] = "declined"
+
+
+class CallHangup(OfCall):
+    pass
+
+
+class CallMute(OfCall):
+    muted: bool
+
+
+class CallHold(OfCall):
+    held: bool
+
+
+class CallDtmf(OfCall):
+    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#,]{1,32}\Z")]
+    duration_ms: Annotated[int, Field(ge=40, le=2000)] = 160
+
+
+class CallMedia(OfCall):
+    sdp: Sdp
+
+
+class HistoryList(Params):
+    before: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    with_: Annotated[AddressText | None, Field(alias="with")] = None
+    missed: bool | None = None
+
+    @field_validator("before")
+    @classmethod
+    def _plain(cls, value: str | None) -> str | None:
+        return value if value is None else _printable(value)
+
+
+P = TypeVar("P", bound=Params)
+
+
+def read(model: type[P], params: Any) -> P:
+    """Validate; raise -32602 naming every bad field."""
+    if not isinstance(params, dict):
+        raise bad_fields([("params", "must be an object: members by name, not by position")])
+    try:
+        return model.model_validate(params)
+    except ValidationError as e:
+        raise _refusal(e) from e
+
+
+def _refusal(e: ValidationError) -> RpcFailure:
+    problems: dict[str, str] = {}
+    for error in e.errors(include_url=False, include_input=False, include_context=False):
+        # a client's own member name may be anything: keep what is told of it short
+        field = str(error["loc"][0])[:64] if error["loc"] else "params"
+        problem = error["msg"].removeprefix("Value error, ")
+        match error["type"]:
+            case "extra_forbidden":
+                problem = "no such member"
+            case "missing":
+                problem = "is missing"
+        problems.setdefault(field, problem)
+        if len(problems) == 32:
+            break
+    return bad_fields(list(problems.items()))

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import structlog
 from twisted.internet.defer import Deferred
@@ -50,6 +50,10 @@ class ProcessReactor(NgReactor, Protocol):
     def resolve(self, name: str) -> Deferred[str]: ...
 
 
+class _Stdin(Protocol):
+    def closeStdin(self) -> None: ...
+
+
 class _Child(ProcessProtocol):
     """One run of the program; the last lines it wrote are kept for the report of its end."""
 
@@ -62,7 +66,7 @@ class _Child(ProcessProtocol):
 
     def connectionMade(self) -> None:
         if self.transport is not None:
-            self.transport.closeStdin()  # type: ignore[attr-defined]  # a process transport
+            cast(_Stdin, self.transport).closeStdin()
 
     def errReceived(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

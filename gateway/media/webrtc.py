@@ -1,0 +1,278 @@
+"""In-app clients' media paths: browsers through rtpengine, plain RTP straight to the worker."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+import structlog
+from twisted.internet.defer import DeferredLock
+
+from gateway.calls.ports import AppMedia, PlainOffer
+from gateway.errors import GatewayError, MediaFailed, SdpUnusable
+from gateway.media.browser_sdp import MAX_BYTES, BrowserOffer, parse, read_offer
+from gateway.media.engines import Engine, Engines
+from gateway.media.ng import NgClient, NgRefused, NgSilent
+from gateway.media.rtp_stats import leg_stats
+from gateway.settings import Settings
+from gateway.values import CallId, LegId, LegStats
+
+log = structlog.get_logger()
+
+_DTLS: Final = frozenset({"UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"})
+_PLAIN: Final = frozenset({"RTP/AVP", "RTP/SAVP"})
+_ENGINE_CODECS: Final = ("G722", "PCMU", "PCMA", "GSM", "speex")
+"""Of the worker's codecs, those that rtpengine can encode."""
+
+
+def profile(sdp: str) -> str:
+    """The transport of the first audio section, in capitals; ``SdpUnusable`` for garbage."""
+    parsed = parse(sdp)
+    for section in parsed.media:
+        if section.kind == "audio":
+            return section.proto.upper()
+    raise SdpUnusable("no audio: there is no m=audio line")
+
+
+class WebRtcPaths:
+    """Implements ``AppMediaPaths``."""
+
+    def __init__(self, settings: Settings, engines: Engines) -> None:
+        self._settings = settings
+        self._engines = engines
+        worker = [c for c in settings.media.codecs if c in _ENGINE_CODECS]
+        self._worker_codecs: tuple[str, ...] = tuple(worker) or ("G722",)
+
+    def path_for(self, call: CallId, leg: LegId, offer: str) -> AppMedia:
+        proto = profile(offer)
+        if proto in _DTLS:
+            if not self._engines.all:
+                raise SdpUnusable(f"{proto} is not taken here: webrtc.rtpengine is off")
+            codecs = tuple(self._settings.webrtc.codecs)
+            return BrowserPath(call, leg, self._engines, codecs, self._worker_codecs)
+        if proto in _PLAIN:
+            if not self._settings.app.plain_rtp:
+                raise SdpUnusable(
+                    f"{proto} is not taken here (app.plain_rtp is off); "
+                    "offer UDP/TLS/RTP/SAVPF as browsers do"
+                )
+            return StraightPath(proto)
+        raise SdpUnusable(
+            f"profile {proto[:40]} is not taken; right are UDP/TLS/RTP/SAVPF, and where "
+            "app.plain_rtp is on RTP/AVP and RTP/SAVP"
+        )
+
+
+class StraightPath:
+    """Implements ``AppMedia``: the worker speaks with the client itself."""
+
+    def __init__(self, proto: str) -> None:
+        self._proto = proto
+
+    async def offer(self, sdp: str) -> PlainOffer:
+        if profile(sdp) != self._proto:
+            raise SdpUnusable(f"the call began with {self._proto} and keeps it")
+        audio = parse(sdp).audio
+        if audio is None:
+            raise SdpUnusable("the audio's port is 0: it is switched off")
+        if self._proto == "RTP/SAVP" and not audio.has_crypto:
+            raise SdpUnusable("RTP/SAVP without a=crypto (RFC 4568): there is no key")
+        return PlainOffer(sdp=sdp, secure=self._proto == "RTP/SAVP", codec=None)
+
+    async def answer(self, sdp: str) -> str:
+        return sdp
+
+    async def stats(self) -> LegStats | None:
+        return None
+
+    async def close(self) -> None:
+        return
+
+
+class _Session:
+    """One call inside one rtpengine, as the NG protocol names it."""
+
+    def __init__(self, engine: Engine, client: NgClient, call: str) -> None:
+        self.engine = engine
+        self.client = client
+        self.call = call
+        engine.sessions += 1
+
+    @property
+    def gone(self) -> bool:
+        """The rtpengine that held it is no more."""
+        return self.engine.client is not self.client
+
+    async def ask(self, command: str, **fields: object) -> dict[str, Any]:
+        """``MediaFailed`` when the rtpengine is gone or knows the session no more."""
+        if self.gone:
+            raise MediaFailed("the rtpengine that carried this call is gone")
+        try:
+            return await self.client.request(command, call_id=self.call, **fields)
+        except NgSilent:
+            self.engine.failed(self.client)
+            if self.gone:
+                raise MediaFailed("the rtpengine that carried this call is gone") from None
+            raise
+
+    async def delete(self) -> None:
+        self.engine.sessions -= 1
+        if self.gone:
+            return
+        try:
+            await self.ask("delete", from_tag=BROWSER)
+        except GatewayError as e:
+            log.warning("rtpengine_session_left", engine=self.engine.name, error=str(e))
+
+
+BROWSER: Final = "browser"
+WORKER: Final = "worker"
+_TRIES: Final = 3
+
+
+class BrowserPath:
+    """Implements ``AppMedia``: DTLS-SRTP and ICE end in rtpengine, which relays or transcodes."""
+
+    def __init__(
+        self,
+        call: CallId,
+        leg: LegId,
+        engines: Engines,
+        codecs: tuple[str, ...],
+        worker_codecs: tuple[str, ...],
+    ) -> None:
+        # unlike any other, also of a gateway that used this rtpengine before
+        self._name = f"{call}/{leg}/{secrets.token_hex(4)}"
+        self._engines = engines
+        self._codecs = codecs
+        self._worker_codecs = worker_codecs
+        self._one_at_a_time = DeferredLock()
+        self._session: _Session | None = None
+        self._offered: BrowserOffer | None = None
+        self._closed = False
+
+    async def offer(self, sdp: str) -> PlainOffer:
+        if profile(sdp) not in _DTLS:
+            raise SdpUnusable("the call began with DTLS-SRTP and keeps it")
+        offered = read_offer(sdp, self._codecs)
+        await self._one_at_a_time.acquire()
+        try:
+            if self._closed:
+                raise MediaFailed("the media path is closed")
+            plain = await self._offer(offered)
+        finally:
+            self._one_at_a_time.release()
+        self._offered = offered
+        heard = offered.codec if self._transcodes(offered) else None
+        return PlainOffer(sdp=plain, secure=True, codec=heard)
+
+    async def answer(self, sdp: str) -> str:
+        if len(sdp) > MAX_BYTES:
+            raise MediaFailed(f"the worker's answer has {len(sdp)} bytes")
+        await self._one_at_a_time.acquire()
+        try:
+            session, offered = self._session, self._offered
+            if self._closed or session is None or offered is None:
+                raise MediaFailed("there is no offer to answer")
+            reply = await session.ask(
+                "answer",
+                from_tag=BROWSER,
+                to_tag=WORKER,
+                sdp=sdp,
+                ICE="force",
+                DTLS="passive",
+                transport_protocol="UDP/TLS/RTP/SAVPF",
+                rtcp_mux=["require"],
+                replace=["origin"],
+                flags=["trust-address"],
+            )
+            return offered.answer(_sdp_of(reply))
+        finally:
+            self._one_at_a_time.release()
+
+    async def stats(self) -> LegStats | None:
+        """``None`` where rtpengine relays: RTCP then passes it, and the worker's leg knows.
+
+        ``MediaFailed`` when rtpengine has lost the session.
+        """
+        session, offered = self._session, self._offered
+        if session is None or offered is None or self._closed:
+            return None
+        try:
+            reply = await session.ask("query")
+        except NgSilent:
+            return None  # late is not lost
+        except NgRefused as e:
+            if self._session is not session:
+                return None
+            raise MediaFailed(f"rtpengine lost this call: {e.reason}") from e
+        if not self._transcodes(offered):
+            return None
+        return leg_stats(reply, BROWSER, WORKER, offered.codec)
+
+    def _transcodes(self, offered: BrowserOffer) -> bool:
+        return offered.codec not in self._worker_codecs
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._one_at_a_time.acquire()
+        try:
+            await self._drop()
+        finally:
+            self._one_at_a_time.release()
+
+    async def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.delete()
+
+    async def _offer(self, offered: BrowserOffer) -> str:
+        """By the engine that has the call, or by the best one for a new (or lost) call."""
+        session = self._session
+        if session is not None and (session.gone or not session.engine.up):
+            log.warning("rtpengine_session_lost", session=self._name, engine=session.engine.name)
+            await self._drop()
+        failed: list[Engine] = []
+        while True:
+            fresh = self._session is None
+            if self._session is None:
+                engine, client = await self._engines.pick(failed)
+                self._session = _Session(engine, client, self._name)
+            session = self._session
+            try:
+                return _sdp_of(await session.ask("offer", **self._request(offered, session)))
+            except (NgSilent, MediaFailed) as e:
+                if isinstance(e, NgRefused) or not fresh:
+                    raise
+                log.warning("rtpengine_offer_failed", engine=session.engine.name, error=str(e))
+                failed.append(session.engine)
+                await self._drop()
+                if len(failed) >= _TRIES:
+                    raise
+
+    def _request(self, offered: BrowserOffer, session: _Session) -> dict[str, object]:
+        request: dict[str, object] = {
+            "from_tag": BROWSER,
+            "sdp": offered.engine_sdp,
+            "ICE": "remove",
+            "DTLS_reverse": "passive",
+            "transport_protocol": "RTP/AVP",
+            "rtcp_mux": ["demux"],
+            "replace": ["origin"],
+            "flags": ["trust-address"],
+        }
+        if session.engine.split:
+            request["direction"] = ["pub", "priv"]
+        if self._transcodes(offered):
+            request["codec"] = {
+                "consume": [offered.codec],
+                "transcode": [self._worker_codecs[0]],
+            }
+        return request
+
+
+def _sdp_of(reply: dict[str, Any]) -> str:
+    sdp = reply.get("sdp")
+    if not isinstance(sdp, str):
+        raise MediaFailed("rtpengine answered without SDP")
+    return sdp

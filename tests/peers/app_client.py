@@ -31,7 +31,7 @@ class RpcError(Exception):
         self.data: Json = error.get("data") or {}
 
 
-class _Socket(WebSocketClientProtocol):  # type: ignore[misc]  # autobahn is untyped
+class _Socket(WebSocketClientProtocol):
     def onOpen(self) -> None:
         self.factory.client.opened(self)
 
@@ -84,7 +84,7 @@ class AppClient:
         await self._opened
 
     async def open(self, token: str, resume: str | None = None) -> Json:
-        extra = {"resume": resume} if resume else {}
+        extra: Json = {"resume": resume} if resume else {}
         self.opening = await self.request("session.open", token=token, **extra)
         self.session = self.opening["session"]
         return self.opening

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -185,6 +186,20 @@ class Gateway:
         """Bytes in all: ``rss`` (shared pages counted again) and ``pss`` (counted once)."""
         full = [p.memory_full_info() for p in self.processes()]
         return {"rss": sum(m.rss for m in full), "pss": sum(m.pss for m in full)}
+
+    def rtpengine_sessions(self) -> int:
+        """Calls that the managed rtpengine holds now, asked over its NG port."""
+        (process,) = self.rtpengine()
+        arguments = " ".join(process.cmdline())
+        found = re.search(r"--listen-ng[= ](\S+):(\d+)", arguments)
+        assert found, arguments
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(2)
+            s.sendto(b"test1 d7:command4:list5:limit3:999e", (found[1], int(found[2])))
+            answer = s.recv(65_535)
+        listed = re.search(rb"5:callsl(.*?)e", answer)
+        assert listed, answer
+        return len(re.findall(rb"\d+:", listed[1]))
 
     # -- who may come in
 

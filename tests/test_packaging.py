@@ -221,7 +221,15 @@ def test_stopping_leaves_time_to_drain() -> None:
     unit = _unit()
     assert float(unit["TimeoutStopSec"][0]) >= DaemonSection().drain_s + 10
     assert unit["Type"] == ["notify"]
-    assert unit["KillMode"] == ["mixed"]
+
+
+def test_workers_outlive_a_killed_daemon_long_enough_to_say_goodbye() -> None:
+    """KillMode=mixed would kill them together with the daemon; and none may stay for good."""
+    unit = _unit()
+    assert unit["KillMode"] == ["process"]
+    wait, kill = unit["ExecStopPost"]
+    assert "sleep 2" in wait
+    assert "--signal=SIGKILL %n" in kill
 
 
 def test_user_and_directories_are_made(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
 from twisted.internet.error import CannotListenError
-from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from gateway.app.dm_socket import DmSocketFactory, Room
@@ -60,10 +59,13 @@ class BoundedRequest(Request):
     def process(self) -> None:
         if self._refused:
             return
-        self.setHeader(b"Server", b"dm-gateway")
         self.setHeader(b"X-Content-Type-Options", b"nosniff")
         self.setHeader(b"Referrer-Policy", b"no-referrer")
         super().process()
+
+    def render(self, resrc: Any) -> None:
+        self.setHeader(b"Server", b"dm-gateway")  # no version for the curious
+        super().render(resrc)
 
 
 def send_json(request: Request, code: int, value: Any) -> bytes:
@@ -73,11 +75,21 @@ def send_json(request: Request, code: int, value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
 
+def body_of(request: Request) -> bytes:
+    content: Any = request.content
+    return bytes(content.read())
+
+
+class Mountable(Protocol):
+    def mount(self, app: Klein) -> None:
+        """Add routes."""
+
+
 class AppServer:
     """Everything that app clients and load balancers reach over HTTP.
 
-    ``ready`` says what keeps the gateway from taking calls (nothing: it is ready); ``pages`` is
-    mounted at ``/app``.
+    ``ready`` says what keeps the gateway from taking calls (nothing: it is ready); ``pages``
+    adds routes of its own.
     """
 
     def __init__(
@@ -88,7 +100,7 @@ class AppServer:
         calls: DmCalls,
         history: History,
         ready: Callable[[], Sequence[str]],
-        pages: Resource,
+        pages: Mountable,
     ) -> None:
         self._http = settings.http
         self._reactor = reactor
@@ -140,7 +152,7 @@ class AppServer:
         self._sessions.stop()
 
 
-def _routes(socket: Any, pages: Resource, ready: Callable[[], Sequence[str]]) -> Klein:
+def _routes(socket: Any, pages: Mountable, ready: Callable[[], Sequence[str]]) -> Klein:
     app = Klein()
 
     @app.route("/v1/dm", methods=["GET"])
@@ -156,13 +168,10 @@ def _routes(socket: Any, pages: Resource, ready: Callable[[], Sequence[str]]) ->
         why = list(ready())
         return send_json(request, 503 if why else 200, {"ready": not why, "why": why})
 
-    @app.route("/app", branch=True)
-    def page(_request: Request) -> Any:
-        return pages
-
     @app.route("/", methods=["GET"])
     def root(request: Request) -> bytes:
         request.redirect(b"/app")
         return b""
 
+    pages.mount(app)
     return app

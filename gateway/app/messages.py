@@ -47,7 +47,7 @@ def _printable(text: str) -> str:
 AddressText = Annotated[
     UserAddress | TelAddress | SipAddress | ServiceAddress, BeforeValidator(_address)
 ]
-CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
+CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Sdp = Annotated[str, Field(min_length=1, max_length=32_768)]
 Thread = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 
@@ -100,7 +100,7 @@ class CallHold(OfCall):
 
 
 class CallDtmf(OfCall):
-    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#,]{1,32}\Z")]
+    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#,]{1,32}$")]
     duration_ms: Annotated[int, Field(ge=40, le=2000)] = 160
 
 

@@ -37,9 +37,9 @@ class _Claims(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    sub: Annotated[str, Field(pattern=rf"^{HANDLE.pattern}\Z")]
+    sub: Annotated[str, Field(pattern=rf"^{HANDLE.pattern}$")]
     name: _Name | None = None
-    region: Annotated[str, Field(pattern=r"^[A-Z]{2}\Z")] | None = None
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     groups: Annotated[list[_Group], Field(max_length=64)] = []
     age: AgeBand | None = None
     exp: float

@@ -238,7 +238,7 @@ class InwardPath:
         entry.deciding = None
         self._deciding.pop(merged, None)
         if isinstance(result, Failure):
-            if result.check(CancelledError):  # type: ignore[no-untyped-call]  # Twisted's
+            if isinstance(result.value, CancelledError):
                 result = Refuse(487, "Request Terminated")
             elif isinstance(result.value, GatewayError):
                 result = Refuse(result.value.sip_code)

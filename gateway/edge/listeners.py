@@ -65,10 +65,10 @@ class Stream(Protocol, TimeoutMixin):
         self.flow = self._flows.opened(HostPort(peer.host, peer.port), self.send)
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]  # Twisted's
+        self.setTimeout(self._idle_s)
 
     def dataReceived(self, data: bytes) -> None:
-        self.resetTimeout()  # type: ignore[no-untyped-call]  # Twisted's
+        self.resetTimeout()
         try:
             messages = self._framer.feed(data)
         except FramingError as e:
@@ -116,7 +116,7 @@ class Stream(Protocol, TimeoutMixin):
             transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.setTimeout(None)  # type: ignore[no-untyped-call]  # Twisted's
+        self.setTimeout(None)
         if self.flow is not None:
             self._flows.closed(self.flow)
             self._events.closed(self.flow)

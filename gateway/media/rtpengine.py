@@ -296,9 +296,16 @@ class Rtpengines(Engines):
 
 
 def block_size(rtp_ports: tuple[int, int]) -> int:
-    """Ports for our own rtpengine: four a browser, at most 1024, an eighth of all there are."""
+    """Ports for our own rtpengine: four a browser, at most 1024, a tenth of all there are."""
     first, last = rtp_ports
-    return min(1024, (last - first + 1) // 8 // 2 * 2)
+    return min(1024, (last - first + 1) // 10 // 2 * 2)
+
+
+def split_ports(rtp_ports: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The workers' part and the rtpengines' part: blocks of two sizes do not share a range."""
+    first, last = rtp_ports
+    middle = (first + last) // 2
+    return (first, middle), (middle + 1, last)
 
 
 def _free_udp_port() -> int:

@@ -1,0 +1,197 @@
+"""One PJSIP endpoint: started, steered and stopped from the main thread of a worker.
+
+The null sound device, whose clock drives the conference bridge, runs only while a leg has
+media: it is most of what an idle endpoint would cost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import pjsua2 as pj
+
+from gateway.media.options import Options
+
+ACCOUNTS: Final = ("outgoing", "incoming", "local")
+"""Towards the outside: plain RTP offered, or SDES taken where offered; and legs on loopback."""
+LOCAL_MARK: Final = "X-DMGW-Local"
+LEG_MARK: Final = "X-DMGW-Leg"
+
+_PRIORITY_FIRST: Final = 250
+_WIDE: Final = {"G722", "speex"}
+
+
+class Account(pj.Account):  # type: ignore[misc]  # the binding has no types
+    def __init__(self, incoming: Callable[[int, str], None]) -> None:
+        super().__init__()
+        self._incoming = incoming
+
+    def onIncomingCall(self, prm: Any) -> None:
+        self._incoming(prm.callId, prm.rdata.wholeMsg)
+
+
+class _Library(pj.Endpoint):  # type: ignore[misc]
+    """Chooses the account of an incoming INVITE, and hears of those PJSIP refuses by itself."""
+
+    def __init__(self, rejected: Callable[[int, str, str], None]) -> None:
+        super().__init__()
+        self.accounts: dict[str, int] = {}
+        self._rejected = rejected
+
+    def onSelectAccount(self, prm: Any) -> None:
+        local = LOCAL_MARK.lower() in prm.rdata.wholeMsg.lower()
+        prm.accountIndex = self.accounts["local" if local else "incoming"]
+
+    def onRejectedIncomingCall(self, prm: Any) -> None:
+        self._rejected(prm.statusCode, prm.reason, prm.rdata.wholeMsg)
+
+
+class Endpoint:
+    """``incoming(call id, message)`` and ``rejected(code, reason, message)`` tell of INVITEs."""
+
+    def __init__(
+        self,
+        options: Options,
+        incoming: Callable[[int, str], None],
+        rejected: Callable[[int, str, str], None],
+    ) -> None:
+        self.options = options
+        self.clock_hz = 16_000 if _WIDE & set(options.codecs) else 8_000
+        self._with_media: set[str] = set()
+        self.alive: set[object] = set()
+        """Legs whose PJSIP call is not over; a call object must not be collected before."""
+        self._library = _Library(rejected)
+        self._library.libCreate()
+        self._library.libInit(self._config())
+        before = _descriptors()
+        transport = pj.TransportConfig()
+        transport.boundAddress = "127.0.0.1"
+        identity = self._library.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+        self.sip_descriptor = min(_descriptors() - before)
+        self._library.libStart()
+        address = self._library.transportGetInfo(identity).localName
+        self.sip_port = int(address.rpartition(":")[2])
+        self._library.audDevManager().setNoDev()
+        self._prefer(options.codecs)
+        self.accounts = {name: self._account(name, incoming) for name in ACCOUNTS}
+        self._library.accounts = {n: a.getId() for n, a in self.accounts.items()}
+
+    def _config(self) -> Any:
+        config = pj.EpConfig()
+        config.uaConfig.maxCalls = self.options.legs
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.mainThreadOnly = True
+        config.uaConfig.userAgent = self.options.user_agent
+        config.uaConfig.mwiUnsolicitedEnabled = False
+        config.logConfig.level = 1
+        config.logConfig.consoleLevel = 1
+        media = config.medConfig
+        media.clockRate = self.clock_hz
+        media.sndClockRate = self.clock_hz
+        media.audioFramePtime = 20
+        media.ptime = self.options.ptime_ms
+        media.quality = 1
+        media.noVad = True
+        media.ecTailLen = 0
+        return config
+
+    def _prefer(self, codecs: tuple[str, ...]) -> None:
+        wanted = {name.lower(): rank for rank, name in enumerate(codecs)}
+        for info in self._library.codecEnum2():
+            name = info.codecId.partition("/")[0].lower()
+            rank = wanted.get(name)
+            priority = 0 if rank is None else _PRIORITY_FIRST - 10 * rank
+            if rank is not None and name == "speex":
+                # wideband first, then narrowband; the ultra-wide one is not offered
+                rate = info.codecId.split("/")[1]
+                priority = {"16000": priority, "8000": priority - 1}.get(rate, 0)
+            self._library.codecSetPriority(info.codecId, priority)
+
+    def _account(self, name: str, incoming: Callable[[int, str], None]) -> Account:
+        options = self.options
+        config = pj.AccountConfig()
+        config.idUri = f"sip:{name}@127.0.0.1"
+        if name != "local":
+            config.sipConfig.proxies.append(f"sip:{options.proxy};lr")
+        config.natConfig.contactRewriteUse = 0
+        config.natConfig.viaRewriteUse = 0
+        config.natConfig.sdpNatRewriteUse = 0
+        config.natConfig.sipOutboundUse = 0
+        config.natConfig.udpKaIntervalSec = 0
+        media = config.mediaConfig
+        media.transportConfig.port = options.rtp_first
+        media.transportConfig.portRange = options.rtp_last - options.rtp_first
+        host = "127.0.0.1" if name == "local" else options.media_host
+        media.transportConfig.boundAddress = host
+        if name != "local" and options.public_host:
+            media.transportConfig.publicAddress = options.public_host
+        media.srtpUse = pj.PJMEDIA_SRTP_DISABLED if name == "outgoing" else pj.PJMEDIA_SRTP_OPTIONAL
+        media.srtpSecureSignaling = 0
+        media.lockCodecEnabled = False
+        account = Account(incoming)
+        account.create(config)
+        return account
+
+    def poll(self) -> None:
+        """Handle what is due: SIP, timers, and events that came from media threads."""
+        self._library.libHandleEvents(0)
+
+    def media_wanted(self, leg: str, wanted: bool) -> None:
+        """Run the bridge's clock while any leg has media."""
+        ran = bool(self._with_media)
+        (self._with_media.add if wanted else self._with_media.discard)(leg)
+        if bool(self._with_media) == ran:
+            return
+        devices = self._library.audDevManager()
+        if self._with_media:
+            devices.setNullDev()
+        else:
+            devices.setNoDev()
+
+    def destroy(self) -> None:
+        """All calls must be gone before (their objects too)."""
+        for account in self.accounts.values():
+            account.shutdown()
+        self.accounts.clear()
+        self._library.libDestroy()
+
+
+def call_limit(upper: int) -> int:
+    """How many calls this build of PJSIP holds at once, up to ``upper``.
+
+    PJSIP clips what it is asked for without a word, so calls are begun until one is refused.
+    Call it in a process of its own: it leaves PJSIP as it is.
+    """
+    library = pj.Endpoint()
+    library.libCreate()
+    config = pj.EpConfig()
+    config.uaConfig.maxCalls = upper
+    config.uaConfig.threadCnt = 0
+    config.logConfig.level = config.logConfig.consoleLevel = 0
+    library.libInit(config)
+    transport = pj.TransportConfig()
+    transport.boundAddress = "127.0.0.1"
+    library.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+    library.libStart()
+    library.audDevManager().setNoDev()
+    account = pj.Account()
+    settings = pj.AccountConfig()
+    settings.idUri = "sip:probe@127.0.0.1"
+    account.create(settings)
+    calls: list[Any] = []
+    while len(calls) < upper:
+        call = pj.Call(account)
+        calls.append(call)
+        try:
+            call.makeCall("sip:probe@127.0.0.1:9", pj.CallOpParam(True))
+        except pj.Error:
+            calls.pop()
+            break
+    print(len(calls), flush=True)  # noqa: T201  # the answer, for the process that asked
+    os._exit(0)
+
+
+def _descriptors() -> set[int]:
+    return {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208  # names, not paths

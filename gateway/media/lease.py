@@ -1,0 +1,122 @@
+"""One call's share of a worker; implements ``ports.WorkerLease``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessDone, ProcessTerminated
+from twisted.protocols.amp import Command, UnknownRemoteError
+
+from gateway.calls.ports import LegAnswer, LegEvents, Sound
+from gateway.errors import MediaFailed, WorkerLost
+from gateway.media import commands as c
+from gateway.media.process import WorkerProcess
+from gateway.values import HostPort, LegId, LegMedia, SipTarget, WorkerId
+
+
+class Lease:
+    def __init__(self, worker: WorkerProcess, sip: HostPort, legs: int, events: LegEvents) -> None:
+        self.worker: WorkerId = worker.id
+        self.sip = sip
+        self._process = worker
+        self._legs = legs
+        self._events = events
+        self._open: set[LegId] = set()
+        self._released = False
+        worker.lent(events, legs)
+
+    async def _ask(self, command: type[Command], **values: Any) -> dict[str, Any]:
+        if self._process.ended or self._released:
+            raise WorkerLost("the media worker is gone")
+        try:
+            asked: Deferred[dict[str, Any]] = self._process.amp.callRemote(command, **values)
+            return await asked
+        except (ConnectionDone, ConnectionLost, ProcessDone, ProcessTerminated) as e:
+            raise WorkerLost("the media worker is gone") from e
+        except UnknownRemoteError as e:
+            raise MediaFailed("the media worker failed at it") from e
+
+    def _watch(self, leg: LegId) -> None:
+        self._open.add(leg)
+        self._process.watch(leg, self._events)
+
+    def _unwatch(self, leg: LegId) -> None:
+        self._open.discard(leg)
+        self._process.unwatch(leg)
+
+    async def open_sip_leg(self, leg: LegId, target: SipTarget) -> None:
+        self._watch(leg)
+        try:
+            await self._ask(
+                c.OpenLeg,
+                leg=leg,
+                uri=target.uri,
+                to=target.to,
+                from_uri=target.from_uri,
+                from_name=target.from_name,
+                flow=target.flow or "",
+                headers=[{"name": n, "value": v} for n, v in target.headers],
+            )
+        except MediaFailed:
+            self._unwatch(leg)
+            raise
+
+    async def expect_sip_leg(self, leg: LegId) -> None:
+        self._watch(leg)
+        await self._ask(c.ExpectLeg, leg=leg)
+
+    async def answer(self, leg: LegId, code: int, text: str = "") -> None:
+        await self._ask(c.Answer, leg=leg, code=code, text=text)
+
+    async def open_app_leg(self, leg: LegId, offer: str) -> LegAnswer:
+        self._watch(leg)
+        try:
+            return await self._offer(leg, offer, again=False)
+        except BaseException:
+            self._unwatch(leg)
+            raise
+
+    async def reoffer(self, leg: LegId, offer: str) -> LegAnswer:
+        return await self._offer(leg, offer, again=True)
+
+    async def _offer(self, leg: LegId, offer: str, *, again: bool) -> LegAnswer:
+        answer = await self._ask(c.Offer, leg=leg, sdp=offer, again=again)
+        media = LegMedia(answer["codec"], answer["clock_hz"], answer["secure"])
+        return LegAnswer(answer["sdp"], media)
+
+    async def connect(self, a: LegId, b: LegId) -> None:
+        await self._ask(c.Connect, a=a, b=b)
+
+    async def disconnect(self, a: LegId, b: LegId) -> None:
+        await self._ask(c.Disconnect, a=a, b=b)
+
+    async def mute(self, leg: LegId, muted: bool) -> None:
+        await self._ask(c.Mute, leg=leg, muted=muted)
+
+    async def hold(self, leg: LegId, held: bool) -> None:
+        await self._ask(c.Hold, leg=leg, held=held)
+
+    async def dtmf(self, leg: LegId, digits: str, duration_ms: int) -> None:
+        await self._ask(c.SendDtmf, leg=leg, digits=digits, duration_ms=duration_ms)
+
+    async def play(self, leg: LegId, sound: Sound) -> None:
+        await self._ask(c.Play, leg=leg, sound=sound)
+
+    async def stop(self, leg: LegId) -> None:
+        await self._ask(c.Stop, leg=leg)
+
+    async def close_leg(self, leg: LegId, code: int, text: str, cause: int | None = None) -> None:
+        if self._process.ended or self._released:
+            return
+        await self._ask(c.CloseLeg, leg=leg, code=code, text=text, cause=cause or 0)
+
+    async def release(self) -> None:
+        if self._released:
+            return
+        for leg in tuple(self._open):
+            if self._process.events_of(leg) is not None and not self._process.ended:
+                await self.close_leg(leg, 480, "Temporarily Unavailable")
+                self._process.unwatch(leg)
+        self._released = True
+        self._process.given_back(self._events, self._legs)

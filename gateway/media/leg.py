@@ -1,0 +1,334 @@
+"""One leg: a PJSIP call, and what the worker is told of it.
+
+A ``Leg`` lives until PJSIP has said DISCONNECTED, and its call object until the main loop
+has come round once more: an object that is collected inside its own callback aborts the
+process.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import pjsua2 as pj
+
+from gateway.media.endpoint import Endpoint
+from gateway.values import LegEnd, LegMedia, LegStats, StreamStats
+
+_NAMES: Final = {"speex": "speex", "ilbc": "iLBC", "gsm": "GSM"}
+_DTMF_END: Final = 2
+_RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS = 425, 1000, 4000
+_SECURE: Final = {pj.PJMEDIA_TP_PROTO_RTP_SAVP, pj.PJMEDIA_TP_PROTO_RTP_SAVPF}
+
+
+class LegReports(Protocol):
+    """What a leg tells its worker."""
+
+    def leg_state(self, leg: str, state: str, code: int) -> None: ...
+    def leg_media(self, leg: str, media: LegMedia) -> None: ...
+    def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None: ...
+    def leg_closed(self, leg: str, end: LegEnd) -> None: ...
+    def later(self, delay_s: float, func: Callable[[], None]) -> Any: ...
+
+
+class _Call(pj.Call):  # type: ignore[misc]  # the binding has no types
+    """Passes PJSIP's callbacks on to its leg."""
+
+    def __init__(self, account: Any, leg: Leg, call_id: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, call_id)
+        self._leg: Leg | None = leg
+
+    def onCallState(self, prm: Any) -> None:
+        if self._leg is not None:
+            self._leg.on_state(prm)
+
+    def onCallMediaState(self, prm: Any) -> None:
+        if self._leg is not None:
+            self._leg.on_media()
+
+    def onDtmfEvent(self, prm: Any) -> None:
+        if self._leg is not None:
+            ended = bool(prm.flags & _DTMF_END) or prm.method != pj.PJSUA_DTMF_METHOD_RFC2833
+            self._leg.on_dtmf(prm.digit, prm.duration, prm.timestamp, ended)
+
+    def forget(self) -> None:
+        self._leg = None
+
+
+class Leg:
+    def __init__(self, name: str, endpoint: Endpoint, reports: LegReports) -> None:
+        self.name = name
+        self._endpoint = endpoint
+        self._reports = reports
+        self._call: _Call | None = None
+        self._closing = False
+        self._closed = False
+        self._tone: Any = None
+        self._pressed: tuple[str, int, int] | None = None
+        self._pressed_timer: Any = None
+        self._held = False
+        self._stats: LegStats | None = None
+        self.media: LegMedia | None = None
+        self.silent_s = 0.0
+
+    # -- beginning
+
+    def dial(
+        self, uri: str, to: str, from_uri: str, from_name: str, headers: list[tuple[str, str]]
+    ) -> None:
+        """Send the INVITE; ``pj.Error`` becomes ``ValueError`` with PJSIP's word for it."""
+        self._call = _Call(self._endpoint.accounts["outgoing"], self)
+        self._endpoint.alive.add(self)
+        prm = pj.CallOpParam(True)
+        prm.opt.audioCount = 1
+        prm.opt.videoCount = 0
+        quoted = from_name.replace("\\", "\\\\").replace('"', '\\"')
+        prm.txOption.localUri = f'"{quoted}" <{from_uri}>' if from_name else f"<{from_uri}>"
+        prm.txOption.targetUri = uri
+        for name, value in headers:
+            prm.txOption.headers.append(_header(name, value))
+        try:
+            self._call.makeCall(f"<{to}>", prm)
+        except pj.Error as e:
+            self._drop_call()
+            raise ValueError(e.reason) from None
+
+    def take(self, account: str, call_id: int) -> None:
+        """An INVITE that has come in; PJSIP holds it until ``answer``."""
+        self._call = _Call(self._endpoint.accounts[account], self, call_id)
+        self._endpoint.alive.add(self)
+
+    def answer(self, code: int, text: str = "") -> None:
+        prm = pj.CallOpParam(True)
+        prm.statusCode = code
+        prm.reason = text
+        self._do(lambda call: call.answer(prm))
+
+    # -- while it lasts
+
+    def audio(self) -> Any:
+        """The leg's port on the conference bridge, while its media is active; else ``None``."""
+        if self._call is None or self.media is None or self._closed:
+            return None
+        try:
+            return self._call.getAudioMedia(-1)
+        except pj.Error:
+            return None
+
+    def hold(self, held: bool) -> None:
+        if held == self._held:
+            return
+        self._held = held
+        prm = pj.CallOpParam(True)
+        if held:
+            self._do(lambda call: call.setHold(prm))
+        else:
+            prm.opt.flag = pj.PJSUA_CALL_UNHOLD
+            self._do(lambda call: call.reinvite(prm))
+
+    def send_digit(self, digit: str, duration_ms: int) -> None:
+        """RFC 4733; by SIP INFO where the far end takes no telephone-event."""
+        prm = pj.CallSendDtmfParam()
+        prm.digits = digit
+        prm.duration = duration_ms
+        prm.method = pj.PJSUA_DTMF_METHOD_RFC2833
+        try:
+            self._do(lambda call: call.sendDtmf(prm))
+        except ValueError:
+            prm.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
+            self._do(lambda call: call.sendDtmf(prm))
+
+    def play_ringback(self) -> None:
+        audio = self.audio()
+        if audio is None or self._tone is not None:
+            return
+        tone = pj.ToneDesc()
+        tone.freq1, tone.on_msec, tone.off_msec = _RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS
+        tones = pj.ToneDescVector()
+        tones.append(tone)
+        self._tone = pj.ToneGenerator()
+        self._tone.createToneGenerator(self._endpoint.clock_hz)
+        self._tone.play(tones, True)
+        self._tone.startTransmit(audio)
+
+    def stop_playing(self) -> None:
+        tone, self._tone = self._tone, None
+        if tone is not None:
+            tone.stop()
+            audio = self.audio()
+            if audio is not None:
+                tone.stopTransmit(audio)
+
+    def stats(self) -> LegStats | None:
+        """Figures of the stream since it began; the last ones once it is gone."""
+        if self._call is None or self.media is None:
+            return self._stats
+        try:
+            stat = self._call.getStreamStat(0).rtcp
+        except pj.Error:
+            return self._stats
+        rtt = stat.rttUsec.last / 1000 if stat.rttUsec.n else None
+        self._stats = LegStats(
+            received=_direction(stat.rxStat),
+            sent=_direction(stat.txStat),
+            rtt_ms=rtt,
+            codec=self.media.codec,
+        )
+        return self._stats
+
+    @property
+    def last_received(self) -> int:
+        """Packets that the far end had sent when ``stats`` was last asked for."""
+        return 0 if self._stats is None else self._stats.received.packets
+
+    def expects_rtp(self) -> bool:
+        """Whether silence on the wire would be a fault: not while either side holds."""
+        return self.media is not None and not self._held and not self.media.remote_held
+
+    # -- the end
+
+    def close(self, code: int, text: str, cause: int) -> None:
+        """BYE, CANCEL or a final refusal, as the call's state needs.  Idempotent."""
+        if self._closing or self._closed:
+            return
+        self._closing = True
+        self.stats()
+        self.stop_playing()
+        if self._call is None:
+            self._finish(LegEnd(code, text, remote=False))
+            return
+        prm = pj.CallOpParam(True)
+        prm.statusCode = code
+        prm.reason = text
+        if cause:
+            prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
+        try:
+            self._call.hangup(prm)
+        except pj.Error:
+            self._finish(LegEnd(code, text, remote=False))
+
+    def _finish(self, end: LegEnd) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._flush_digit()
+        self.stop_playing()
+        self.media = None
+        self._endpoint.media_wanted(self.name, False)
+        self._reports.later(0, self._drop_call)
+        stats = self._stats
+        self._reports.leg_closed(
+            self.name, LegEnd(end.code, end.text, end.remote, end.cause, stats)
+        )
+
+    def _drop_call(self) -> None:
+        self._endpoint.alive.discard(self)
+        call, self._call = self._call, None
+        if call is not None:
+            call.forget()
+
+    def _do(self, act: Callable[[Any], object]) -> None:
+        if self._call is None or self._closed:
+            raise ValueError("the leg is closed")
+        try:
+            act(self._call)
+        except pj.Error as e:
+            raise ValueError(e.reason) from None
+
+    # -- PJSIP's callbacks
+
+    def on_state(self, prm: Any) -> None:
+        if self._call is None or self._closed:
+            return
+        info = self._call.getInfo()
+        if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
+            self._reports.leg_state(self.name, "ringing", info.lastStatusCode)
+        elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self._reports.leg_state(self.name, "answered", info.lastStatusCode)
+        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            end = LegEnd(
+                code=info.lastStatusCode,
+                text=info.lastReason[:100],
+                remote=not self._closing,
+                cause=_cause(prm),
+            )
+            self._finish(end)
+
+    def on_media(self) -> None:
+        if self._call is None or self._closed:
+            return
+        info = self._call.getInfo()
+        if not len(info.media):
+            return
+        status = info.media[0].status
+        if status == pj.PJSUA_CALL_MEDIA_ERROR:
+            self._reports.later(0, lambda: self.close(488, "Not Acceptable Here", 488))
+            return
+        if status == pj.PJSUA_CALL_MEDIA_NONE:
+            return
+        stream = self._call.getStreamInfo(0)
+        name = _NAMES.get(stream.codecName.lower(), stream.codecName)
+        self.media = LegMedia(
+            codec=name,
+            clock_hz=stream.codecClockRate,
+            secure=stream.proto in _SECURE,
+            remote_held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD,
+        )
+        self.silent_s = 0.0
+        self._endpoint.media_wanted(self.name, True)
+        self._reports.leg_media(self.name, self.media)
+
+    def on_dtmf(self, digit: str, duration_ms: int, timestamp: int, ended: bool) -> None:
+        """RFC 4733 tells one press many times; it is passed on once, when it has ended.
+
+        A press whose end was lost is over when the next begins, or when nothing more comes.
+        """
+        press = self._pressed
+        if press is not None and (press[0], press[2]) != (digit, timestamp):
+            self._flush_digit()
+        self._pressed = (
+            digit,
+            max(duration_ms, press[1] if self._pressed and press else 0),
+            timestamp,
+        )
+        if self._pressed_timer is not None:
+            self._pressed_timer.cancel()
+            self._pressed_timer = None
+        if ended:
+            self._flush_digit()
+        else:
+            self._pressed_timer = self._reports.later(0.3, self._digit_timed_out)
+
+    def _digit_timed_out(self) -> None:
+        self._pressed_timer = None
+        self._flush_digit()
+
+    def _flush_digit(self) -> None:
+        if self._pressed_timer is not None:
+            self._pressed_timer.cancel()
+            self._pressed_timer = None
+        press, self._pressed = self._pressed, None
+        if press is not None:
+            self._reports.leg_dtmf(self.name, press[0].upper(), press[1])
+
+
+def _header(name: str, value: str) -> Any:
+    header = pj.SipHeader()
+    header.hName, header.hValue = name, value
+    return header
+
+
+def _cause(prm: Any) -> int | None:
+    """The SIP cause in the Reason header of the request that ended the call (RFC 3326)."""
+    if prm.e.type != pj.PJSIP_EVENT_TSX_STATE:
+        return None
+    if prm.e.body.tsxState.type != pj.PJSIP_EVENT_RX_MSG:
+        return None
+    message = prm.e.body.tsxState.src.rdata.wholeMsg
+    match = re.search(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", message, re.I | re.M)
+    return int(match[1]) if match else None
+
+
+def _direction(stat: Any) -> StreamStats:
+    return StreamStats(packets=stat.pkt, lost=stat.loss, jitter_ms=stat.jitterUsec.last / 1000)

@@ -1,0 +1,453 @@
+"""A media worker: one process, one PJSIP endpoint, a few legs.
+
+Run by the pool as ``python -m gateway.media.worker OPTIONS`` with the channel to the daemon
+on descriptors 3 (in) and 4 (out): PJSIP prints to standard output before it can be told not
+to.  The worker does what it is told and connects nothing by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet import reactor as _reactor
+from twisted.internet import stdio
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.protocols.amp import AMP
+from twisted.python.failure import Failure
+
+from gateway.errors import MediaFailed, SdpUnusable
+from gateway.media import commands as c
+from gateway.media.endpoint import LEG_MARK, LOCAL_MARK, Endpoint
+from gateway.media.farewells import Farewells
+from gateway.media.leg import Leg
+from gateway.media.loopback_ua import LoopbackUa
+from gateway.media.options import Options
+from gateway.values import LegEnd, LegMedia, LegStats
+
+reactor: Any = _reactor
+
+TICK_S: Final = 0.05
+"""With legs: PJSIP's timers, and events that its media threads have left."""
+IDLE_TICK_S: Final = 0.5
+STALLED_S: Final = 10
+"""A worker whose loop stands still so long is ended by the kernel, daemon or no daemon."""
+DIGIT_GAP_MS: Final = 100
+PAUSE_S: Final = 0.5
+DTMF_DIGITS: Final = frozenset("0123456789ABCD*#")
+
+_MARK: Final = re.compile(rf"^{LEG_MARK}:\s*(\S+)\s*$", re.I | re.M)
+
+
+class _SipSocket:
+    """PJSIP's UDP socket, for the reactor to watch."""
+
+    def __init__(self, descriptor: int, poll: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._poll = poll
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "sip"
+
+    def doRead(self) -> None:
+        self._poll()
+
+    def connectionLost(self, reason: object) -> None:
+        """PJSIP closes it."""
+
+
+class Worker(AMP):
+    """The channel to the daemon, and all legs; implements ``leg.LegReports``."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self._options = options
+        self._legs: dict[str, Leg] = {}
+        self._expected: set[str] = set()
+        self._pairs: set[frozenset[str]] = set()
+        self._muted: set[str] = set()
+        self._joined: set[tuple[str, str]] = set()
+        self._farewells = Farewells(reactor)
+        self._draining = False
+        self._endpoint = Endpoint(options, self._incoming, self._rejected)
+        self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK, LOCAL_MARK)
+        self._answers: dict[str, Deferred[LegMedia]] = {}
+        reactor.addReader(_SipSocket(self._endpoint.sip_descriptor, self._endpoint.poll))
+        self._ticking = LoopingCall(self._endpoint.poll)
+        self._ticking.start(IDLE_TICK_S)
+        self._fast = False
+
+    # -- the channel
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.callRemote(c.Ready, sip_port=self._endpoint.sip_port, legs=self._options.legs)
+        LoopingCall(self._beat).start(c.BEAT_S)
+        LoopingCall(self._measure).start(self._options.stats_interval_s, now=False)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The daemon is gone: say what it would have said, and leave."""
+        super().connectionLost(reason)
+        self._farewells.send().addBoth(lambda _: os._exit(0))
+
+    def _beat(self) -> None:
+        signal.alarm(STALLED_S)
+        self.callRemote(c.Beat, legs=len(self._legs))
+
+    def _pace(self) -> None:
+        fast = bool(self._legs)
+        if fast != self._fast:
+            self._fast = fast
+            self._ticking.stop()
+            self._ticking.start(TICK_S if fast else IDLE_TICK_S, now=False)
+
+    def later(self, delay_s: float, func: Callable[[], None]) -> Any:
+        return reactor.callLater(delay_s, func)
+
+    # -- INVITEs that reach the endpoint
+
+    def _incoming(self, call_id: int, message: str) -> None:
+        match = _MARK.search(message)
+        name = match[1] if match else ""
+        if name not in self._expected:
+            stray = Leg(name, self._endpoint, self)
+            stray.take("incoming", call_id)
+            stray.answer(403)
+            return
+        self._expected.discard(name)
+        leg = self._legs[name]
+        local = LOCAL_MARK.lower() in message.lower()
+        leg.take("local" if local else "incoming", call_id)
+        if local:
+            leg.answer(200)
+        else:
+            self.leg_state(name, "incoming", 0)
+
+    def _rejected(self, code: int, reason: str, message: str) -> None:
+        """PJSIP has refused an INVITE by itself: no codec in common, an extension it lacks."""
+        match = _MARK.search(message)
+        if match is None or match[1] not in self._expected:
+            return
+        name = match[1]
+        self._expected.discard(name)
+        if LOCAL_MARK.lower() not in message.lower():
+            self.leg_closed(name, LegEnd(code, reason, remote=False))
+
+    def _leg(self, name: str) -> Leg:
+        leg = self._legs.get(name)
+        if leg is None:
+            raise MediaFailed(f"no leg {name}")
+        return leg
+
+    def _new(self, name: str) -> Leg:
+        if name in self._legs:
+            raise MediaFailed(f"leg {name} is there already")
+        if len(self._legs) >= self._options.legs:
+            raise MediaFailed("this worker is full")
+        leg = self._legs[name] = Leg(name, self._endpoint, self)
+        self._pace()
+        return leg
+
+    # -- commands
+
+    @c.OpenLeg.responder
+    def open_leg(
+        self,
+        leg: str,
+        uri: str,
+        to: str,
+        from_uri: str,
+        from_name: str,
+        flow: str,
+        headers: list[dict[str, str]],
+    ) -> dict[str, Any]:
+        marks = [(LEG_MARK, leg)]
+        if flow:
+            marks.append(("X-DMGW-Flow", flow))
+        marks += [(h["name"], h["value"]) for h in headers]
+        made = self._new(leg)
+        try:
+            made.dial(uri, to, from_uri, from_name, marks)
+        except ValueError as e:
+            self._forget(leg)
+            raise MediaFailed(str(e)) from None
+        return {}
+
+    @c.ExpectLeg.responder
+    def expect_leg(self, leg: str) -> dict[str, Any]:
+        self._new(leg)
+        self._expected.add(leg)
+        return {}
+
+    @c.Answer.responder
+    def answer(self, leg: str, code: int, text: str) -> dict[str, Any]:
+        self._try(lambda: self._leg(leg).answer(code, text))
+        return {}
+
+    @c.Offer.responder
+    def offer(self, leg: str, sdp: str, again: bool) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._offer(leg, sdp, again))
+
+    async def _offer(self, leg: str, sdp: str, again: bool) -> dict[str, Any]:
+        if len(sdp) > c.MAX_SDP:
+            raise SdpUnusable(f"SDP of {len(sdp)} bytes; {c.MAX_SDP} are allowed")
+        if again:
+            self._leg(leg)
+        else:
+            self._new(leg)
+            self._expected.add(leg)
+        answered: Deferred[LegMedia] = Deferred()
+        self._answers[leg] = answered
+        try:
+            text = await self._ua.offer(leg, sdp)
+            if leg in self._legs and self._legs[leg].media is not None:
+                media = self._legs[leg].media
+            else:
+                answered.addTimeout(2, reactor)
+                media = await answered
+        except BaseException as e:
+            self._expected.discard(leg)
+            if not again:
+                self._drop(leg)
+            if isinstance(e, SdpUnusable):
+                raise
+            raise MediaFailed("the media session did not come up") from e
+        finally:
+            self._answers.pop(leg, None)
+        if media is None:
+            raise MediaFailed("the media session did not come up")
+        return {
+            "sdp": text,
+            "codec": media.codec,
+            "clock_hz": media.clock_hz,
+            "secure": media.secure,
+        }
+
+    @c.Connect.responder
+    def connect(self, a: str, b: str) -> dict[str, Any]:
+        self._leg(a), self._leg(b)
+        self._pairs.add(frozenset((a, b)))
+        self._join()
+        return {}
+
+    @c.Disconnect.responder
+    def disconnect(self, a: str, b: str) -> dict[str, Any]:
+        self._pairs.discard(frozenset((a, b)))
+        self._join()
+        return {}
+
+    @c.Mute.responder
+    def mute(self, leg: str, muted: bool) -> dict[str, Any]:
+        self._leg(leg)
+        (self._muted.add if muted else self._muted.discard)(leg)
+        self._join()
+        return {}
+
+    @c.Hold.responder
+    def hold(self, leg: str, held: bool) -> dict[str, Any]:
+        self._try(lambda: self._leg(leg).hold(held))
+        return {}
+
+    @c.SendDtmf.responder
+    def send_dtmf(self, leg: str, digits: str, duration_ms: int) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._send_dtmf(leg, digits, duration_ms))
+
+    async def _send_dtmf(self, leg: str, digits: str, duration_ms: int) -> dict[str, Any]:
+        for digit in digits.upper():
+            if digit in DTMF_DIGITS:
+                self._try(partial(self._leg(leg).send_digit, digit, duration_ms))
+                await _wait((duration_ms + DIGIT_GAP_MS) / 1000)
+            else:
+                await _wait(PAUSE_S)
+        return {}
+
+    @c.Play.responder
+    def play(self, leg: str, sound: str) -> dict[str, Any]:
+        if sound != "ringback":
+            raise MediaFailed(f"no sound {sound!r}")
+        self._try(self._leg(leg).play_ringback)
+        return {}
+
+    @c.Stop.responder
+    def stop(self, leg: str) -> dict[str, Any]:
+        self._try(self._leg(leg).stop_playing)
+        return {}
+
+    @c.CloseLeg.responder
+    def close_leg(self, leg: str, code: int, text: str, cause: int) -> dict[str, Any]:
+        self._expected.discard(leg)
+        if leg in self._legs:
+            self._legs[leg].close(code, text, cause)
+        return {}
+
+    @c.Will.responder
+    def will(
+        self,
+        dialog: str,
+        transport: str,
+        source: str,
+        source_port: int,
+        host: str,
+        port: int,
+        payload: bytes,
+    ) -> dict[str, Any]:
+        self._farewells.keep(dialog, transport, (source, source_port), (host, port), payload)
+        return {}
+
+    @c.Drain.responder
+    def drain(self) -> dict[str, Any]:
+        self._draining = True
+        self._leave_if_idle()
+        return {}
+
+    def _try(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except ValueError as e:
+            raise MediaFailed(str(e)) from None
+
+    # -- the conference bridge
+
+    def _join(self) -> None:
+        """Make the bridge carry what is wanted now; ports change with each negotiation."""
+        wanted: set[tuple[str, str]] = set()
+        for pair in self._pairs:
+            a, b = tuple(pair) if len(pair) == 2 else (next(iter(pair)),) * 2
+            wanted |= {(a, b), (b, a)}
+        wanted = {(a, b) for a, b in wanted if a not in self._muted}
+        for a, b in self._joined - wanted:
+            source, sink = self._audio(a), self._audio(b)
+            if source is not None and sink is not None:
+                source.stopTransmit(sink)
+            self._joined.discard((a, b))
+        for a, b in wanted - self._joined:
+            source, sink = self._audio(a), self._audio(b)
+            if source is not None and sink is not None:
+                source.startTransmit(sink)
+                self._joined.add((a, b))
+
+    def _audio(self, name: str) -> Any:
+        leg = self._legs.get(name)
+        return None if leg is None else leg.audio()
+
+    # -- leg.LegReports
+
+    def leg_state(self, leg: str, state: str, code: int) -> None:
+        self.callRemote(c.LegState, leg=leg, state=state, code=code)
+
+    def leg_media(self, leg: str, media: LegMedia) -> None:
+        # a fresh session has a fresh port: what was joined has to be joined again
+        self._joined = {pair for pair in self._joined if leg not in pair}
+        self._join()
+        waiting = self._answers.get(leg)
+        if waiting is not None and not waiting.called:
+            waiting.callback(media)
+        self.callRemote(
+            c.LegMediaUp,
+            leg=leg,
+            codec=media.codec,
+            clock_hz=media.clock_hz,
+            secure=media.secure,
+            remote_held=media.remote_held,
+        )
+
+    def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None:
+        self.callRemote(c.HeardDtmf, leg=leg, digit=digit, duration_ms=duration_ms)
+
+    def leg_closed(self, leg: str, end: LegEnd) -> None:
+        if leg not in self._legs:
+            return
+        self._forget(leg)
+        stats = end.stats or LegStats()
+        self.callRemote(
+            c.LegClosed,
+            leg=leg,
+            code=end.code,
+            text=end.text,
+            remote=end.remote,
+            cause=end.cause or 0,
+            has_stats=end.stats is not None,
+            **_figures(stats),
+        )
+        self._leave_if_idle()
+
+    def _drop(self, name: str) -> None:
+        leg = self._legs.get(name)
+        if leg is not None:
+            self._forget(name)
+            leg.close(488, "Not Acceptable Here", 0)
+
+    def _forget(self, name: str) -> None:
+        self._legs.pop(name, None)
+        self._expected.discard(name)
+        self._muted.discard(name)
+        self._pairs = {pair for pair in self._pairs if name not in pair}
+        self._joined = {pair for pair in self._joined if name not in pair}
+        self._ua.forget(name)
+        self._pace()
+
+    def _leave_if_idle(self) -> None:
+        if self._draining and not self._legs:
+            reactor.callLater(0, lambda: os._exit(0))
+
+    # -- figures
+
+    def _measure(self) -> None:
+        for name, leg in tuple(self._legs.items()):
+            before = leg.last_received
+            stats = leg.stats()
+            if stats is None or leg.media is None:
+                continue
+            self.callRemote(c.Stats, leg=name, **_figures(stats))
+            heard = stats.received.packets != before
+            if heard or not leg.expects_rtp():
+                leg.silent_s = 0.0
+                continue
+            leg.silent_s += self._options.stats_interval_s
+            if leg.silent_s >= self._options.rtp_timeout_s:
+                leg.close(408, "No RTP", 488)
+
+
+def _figures(stats: LegStats) -> dict[str, Any]:
+    return {
+        "rx_packets": stats.received.packets,
+        "rx_lost": stats.received.lost,
+        "rx_jitter_ms": stats.received.jitter_ms,
+        "tx_packets": stats.sent.packets,
+        "tx_lost": stats.sent.lost,
+        "tx_jitter_ms": stats.sent.jitter_ms,
+        "rtt_ms": -1.0 if stats.rtt_ms is None else stats.rtt_ms,
+        "codec": stats.codec,
+    }
+
+
+def _wait(delay_s: float) -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+    reactor.callLater(delay_s, done.callback, None)
+    return done
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon decides when workers go
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    fields = json.loads(sys.argv[1])
+    fields["codecs"] = tuple(fields["codecs"])
+    worker = Worker(Options(**fields))
+    channel: Any = stdio.StandardIO  # its stubs forget the descriptors
+    channel(worker, stdin=3, stdout=4)
+    reactor.run(installSignalHandlers=False)
+
+
+if __name__ == "__main__":
+    main()

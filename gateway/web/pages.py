@@ -109,6 +109,7 @@ class Pages:
                 for a in sip.accounts
             ],
             "services": [{"name": "Echo", "address": "service:echo"}],
+            "domain": sip.domain,
         }
 
     def _sign_in(self, request: Request) -> bytes:

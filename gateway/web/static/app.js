@@ -1,0 +1,176 @@
+/* The page: sign in, conversations, calls.  The protocol and the media are in dm-call.js.
+ *
+ * Elements that scripts and tests may rely on:
+ *   #login-user (select, value = handle), #login-token (where there is no development sign-in),
+ *   #login-button, #login-error, #logout-button
+ *   #connection                      empty while the session is open, else what is the matter
+ *   [data-thread="sip:1001@…"]       an entry of the list; #address-input, #address-open: any address
+ *   #thread-name, #thread-items, .message, .history-item [data-call, data-direction, data-missed,
+ *   data-reason], #history-more, #message-text, #message-send, #call-button, #notice
+ *   #incoming (dialog), #incoming-name, #incoming-accept, #incoming-decline, #incoming-error
+ *   #call-screen [data-state, data-reason], #call-name, #call-status, #call-timer, #call-mute
+ *   [aria-pressed], #call-keypad-button, #call-keypad [data-digit="5"], #call-digits (sent),
+ *   #call-heard (keys the other pressed), #call-speaker, #call-hangup
+ *
+ * For debugging, window.dmPage: `client` (DmClient), `call` (DmCall or null), `peerConnection`
+ * and `remoteStream` of the call on the screen.
+ */
+
+import { CallView } from "./call-view.js";
+import { DmClient, DmError } from "./dm-call.js";
+import { $, dress, make } from "./dom.js";
+import { unlock } from "./ring.js";
+import { Threads } from "./threads.js";
+import { errorText } from "./words.js";
+
+const REMEMBERED = "dm-user";
+
+const threads = new Threads();
+const view = new CallView();
+let client = null;
+let people = null;
+
+window.dmPage = {
+  get client() {
+    return client;
+  },
+  get call() {
+    return view.call;
+  },
+  get peerConnection() {
+    return view.call?.pc ?? null;
+  },
+  get remoteStream() {
+    return view.call?.remoteStream ?? null;
+  },
+};
+
+// -- signing in
+
+async function prepare() {
+  const answer = await fetch("/app/dev-users").catch(() => null);
+  people = answer?.ok ? await answer.json() : null;
+  $("login-user-row").hidden = !people;
+  $("login-token-row").hidden = Boolean(people);
+  if (!answer) $("login-error").textContent = "The gateway cannot be reached";
+  if (!people) {
+    $("login-intro").textContent = "Paste an access token of the platform to sign in.";
+    return;
+  }
+  $("login-user").replaceChildren(...people.users.map((u) => make("option", { value: u.handle, text: u.name })));
+  const before = sessionStorage.getItem(REMEMBERED);
+  if (before && people.users.some((u) => u.handle === before)) {
+    $("login-user").value = before;
+    await signIn();
+  }
+}
+
+async function developmentToken(user) {
+  const answer = await fetch("/app/dev-login", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ user }),
+  });
+  if (answer.status >= 500) throw new Error("try again");
+  if (!answer.ok) throw new DmError(4401, "no token");
+  return (await answer.json()).token;
+}
+
+async function signIn() {
+  const user = $("login-user").value;
+  const pasted = $("login-token").value.trim();
+  $("login-button").disabled = true;
+  $("login-error").textContent = "";
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  client = new DmClient({
+    url: `${scheme}://${location.host}/v1/dm`,
+    token: people ? () => developmentToken(user) : async () => pasted,
+  });
+  client.addEventListener("state", () => showConnection());
+  client.addEventListener("incoming", ({ detail }) => incoming(detail));
+  client.addEventListener("ended", () => threads.refresh());
+  try {
+    await client.start();
+    if (people) sessionStorage.setItem(REMEMBERED, user);
+    showShell();
+  } catch (error) {
+    client = null;
+    $("login-error").textContent = errorText(error);
+  } finally {
+    $("login-button").disabled = false;
+  }
+}
+
+function showShell() {
+  $("login").hidden = true;
+  $("shell").hidden = false;
+  $("me-name").textContent = client.user.name;
+  dress($("me-avatar"), client.user.name, client.user.address);
+  threads.start(client, people);
+}
+
+function signOut() {
+  sessionStorage.removeItem(REMEMBERED);
+  client?.stop();
+  client = null;
+  $("shell").hidden = true;
+  $("login").hidden = false;
+  $("login-user").focus();
+}
+
+function showConnection() {
+  if (!client) return;
+  $("connection").textContent = {
+    open: "",
+    connecting: "Connecting…",
+    reconnecting: "Reconnecting…",
+    displaced: "Signed in elsewhere",
+    refused: "Signed out",
+    offline: "",
+  }[client.state];
+  $("shell").dataset.connection = client.state;
+  if (client.state === "refused" && $("login").hidden) {
+    signOut();
+    $("login-error").textContent = errorText({ code: 4401 });
+  }
+}
+
+// -- calls
+
+function incoming(call) {
+  const name = threads.nameOf(call.peer.address);
+  if (name) call.peer = { ...call.peer, name };
+  else if (!call.peer.name) call.peer = { ...call.peer, name: call.peer.address.replace(/^\w+:/, "") };
+  call.addEventListener("change", () => {
+    if (call.state === "accepted") threads.open(call.peer.address, call.peer.name);
+  });
+  view.offer(call);
+}
+
+function callOut() {
+  const { current } = threads;
+  if (!current || view.busy) return;
+  $("notice").textContent = "";
+  view.show(client.call(current.address, { name: current.name }));
+}
+
+view.addEventListener("over", ({ detail: call }) => {
+  threads.changed(call.peer.address, call.peer.name);
+  const unanswered = ["no_answer", "cancelled", "unavailable"].includes(call.reason);
+  if (call.direction === "in" && unanswered) threads.missed(call.peer.address);
+});
+view.addEventListener("closed", ({ detail }) => {
+  $("notice").textContent = detail;
+  if (threads.current) $("call-button").focus({ preventScroll: true });
+});
+
+$("login-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  unlock();
+  signIn();
+});
+$("logout-button").addEventListener("click", signOut);
+$("call-button").addEventListener("click", callOut);
+window.addEventListener("pagehide", () => client?.stop());
+
+prepare();

@@ -264,6 +264,7 @@ class BrowserPath:
         if session.engine.split:
             request["direction"] = ["pub", "priv"]
         if self._transcodes(offered):
+            request["generate RTCP"] = "on"
             request["codec"] = {
                 "consume": [offered.codec],
                 "transcode": [self._worker_codecs[0]],

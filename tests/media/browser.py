@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from gateway.calls.ports import AppMedia
@@ -74,7 +73,7 @@ class Ports:
         return self.blocks[-1]
 
 
-def settings(directory: Path, **sections: dict[str, Any]) -> Settings:
+def settings(**sections: dict[str, Any]) -> Settings:
     token = {"token": {"secret": "x" * 32}}
     return Settings.model_validate({"app": {**token, **sections.pop("app", {})}, **sections})
 
@@ -109,5 +108,3 @@ def plain_answer(worker: RtpStream, offer: str) -> str:
         reverse = {"sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
         sdp = sdp.replace("a=sendrecv", f"a={reverse[mode[1]]}")
     return sdp + "a=ssrc:123456 cname:worker\r\n"
-
-

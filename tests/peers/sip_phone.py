@@ -62,7 +62,10 @@ class SipPhone(DatagramProtocol):
         )
 
     async def close(self) -> None:
-        await self._listener.stopListening()
+        """Idempotent."""
+        stopped = self._listener.stopListening()
+        if stopped is not None:
+            await stopped
         for stream in self._streams:
             await stream.close()
 

@@ -55,6 +55,7 @@ class Sipp:
         timeout_s: int = 60,
         echo: bool = False,
         port: int | None = None,
+        at_once: int | None = None,
         **values: Any,
     ) -> None:
         """``remote`` HOST:PORT (none: it waits for calls); ``transport`` u1 or t1."""
@@ -75,7 +76,7 @@ class Sipp:
         args += ["-i", "127.0.0.1", "-p", str(self.port), "-t", transport]
         args += ["-mi", "127.0.0.1", "-mp", str(self.media_port)]
         args += ["-au", user, "-ap", password, "-auth_uri", f"{service}@{domain}"]
-        args += ["-m", str(calls), "-r", str(rate), "-l", str(max(calls, 10))]
+        args += ["-m", str(calls), "-r", str(rate), "-l", str(at_once or max(calls, 10))]
         args += ["-nostdin", "-timeout", str(timeout_s), "-timeout_error"]
         args += ["-trace_stat", "-stf", str(self._statistics), "-fd", "1"]
         args += ["-trace_err", "-error_file", str(self._errors)]

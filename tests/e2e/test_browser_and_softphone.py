@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -12,6 +13,7 @@ from tests import audio
 from tests.e2e.residue import nothing_left
 from tests.e2e.talk import BrowserMedia, assert_tone
 from tests.peers.app_client import AppClient
+from tests.peers.baresip import Baresip
 from tests.peers.chromium import Chromium
 from tests.peers.fixtures import Cast
 from tests.peers.gateway import Gateway
@@ -38,12 +40,9 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chr
 
 
 async def _talk_and_press(
-    client: AppClient, call: str, media: BrowserMedia, phone: object, codec: str
+    client: AppClient, call: str, media: BrowserMedia, phone: Baresip, codec: str
 ) -> None:
     """Ten seconds of tone each way, then digits each way."""
-    from tests.peers.baresip import Baresip
-
-    assert isinstance(phone, Baresip)
     await pause(0.5)
     before = len(phone.heard()[0])
     await media.page.start_recording()
@@ -62,7 +61,7 @@ async def _talk_and_press(
         assert 20 <= told["duration_ms"] <= 2000
 
 
-async def _digits(client: AppClient, call: str, count: int) -> list[dict[str, object]]:
+async def _digits(client: AppClient, call: str, count: int) -> list[dict[str, Any]]:
     def all_there(_: object) -> bool:
         return len(client.told("call.dtmf", call)) >= count
 

@@ -65,8 +65,7 @@ class Gateway:
         command = [str(Path(sys.executable).parent / "dm-gateway"), "run", "--config", str(CONFIG)]
         for assignment in self.sets:
             command += ["--set", assignment]
-        self._program = Program(command, cwd=ROOT, name="dm-gateway")
-        self._program.stderr.add = self._stderr  # type: ignore[method-assign]  # tee into the log
+        self._program = Program(command, cwd=ROOT, name="dm-gateway", on_stderr=self._stderr)
         began = time.monotonic()
         while not await self.ready():
             if self._program.exit_code is not None or time.monotonic() - began > timeout_s:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,13 @@ class Program:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         name: str | None = None,
+        on_stderr: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name or Path(args[0]).name
         self.stdout: Happenings[str] = Happenings(f"{self.name} stdout")
         self.stderr: Happenings[str] = Happenings(f"{self.name} stderr")
         self.exit_code: int | None = None
+        self._on_stderr = on_stderr
         self._waiting: list[Deferred[int]] = []
         command = ["setpriv", "--pdeathsig", "KILL", "--", *args]
         self._process = reactor.spawnProcess(
@@ -63,6 +65,8 @@ class Program:
     def line(self, fd: int, data: bytes) -> None:
         text = data.decode("utf-8", "replace").rstrip("\r")
         (self.stdout if fd == 1 else self.stderr).add(text)
+        if fd == 2 and self._on_stderr is not None:
+            self._on_stderr(text)
 
     def ended(self, code: int) -> None:
         self.exit_code = code

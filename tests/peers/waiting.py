@@ -7,7 +7,6 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 T = TypeVar("T")
@@ -21,7 +20,7 @@ class NotSeen(AssertionError):
 class Happenings(Generic[T]):
     """An append-only list of events, each with its time (reactor seconds)."""
 
-    def __init__(self, name: str, clock: IReactorTime = reactor) -> None:
+    def __init__(self, name: str, clock: Any = reactor) -> None:
         self.name = name
         self.seen: list[T] = []
         self.times: list[float] = []

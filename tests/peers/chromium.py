@@ -114,9 +114,12 @@ class Chromium:
             if late.active():
                 late.cancel()
 
-    async def page(self, url: str | None = None) -> Page:
-        """A page in a profile of its own; ``None`` opens an empty one on ``http://localhost``."""
-        number = await self.ask("page", timeout_s=10)
+    async def page(self, url: str | None = None, bypass_csp: bool = False) -> Page:
+        """A page in a profile of its own; ``None`` opens an empty one on ``http://localhost``.
+
+        Recording needs ``bypass_csp`` on a page whose policy forbids foreign scripts.
+        """
+        number = await self.ask("page", timeout_s=10, bypass_csp=bypass_csp)
         page = self._driver.told[number] = Page(self, number, self._directory)
         await page.open(url)
         return page

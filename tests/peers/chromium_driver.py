@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ class Driver:
 
     async def command(self, do: str, args: dict[str, Any]) -> Any:
         if do == "page":
-            return await self._new_page()
+            return await self._new_page(bool(args.get("bypass_csp")))
         page = self.pages[args.pop("page")]
         timeout = args.pop("timeout_s", 5) * 1000
         match do:
@@ -136,7 +137,12 @@ class Driver:
             case "wait":
                 await page.wait_for_selector(args["selector"], state=args["state"], timeout=timeout)
             case "until":
-                await page.wait_for_function(args["js"], arg=args.get("arg"), timeout=timeout)
+                # not wait_for_function: that evaluates in the page, whose policy may forbid it
+                end = time.monotonic() + timeout / 1000
+                while not await page.evaluate(args["js"], args.get("arg")):
+                    if time.monotonic() > end:
+                        raise ValueError(f"not true within {timeout / 1000:g} s: {args['js']}")
+                    await asyncio.sleep(0.05)
             case "screenshot":
                 await page.screenshot(path=args["path"], full_page=args["full_page"])
             case "record":
@@ -150,8 +156,8 @@ class Driver:
                 raise ValueError(f"no command {do!r}")
         return None
 
-    async def _new_page(self) -> int:
-        context = await self.browser.new_context()
+    async def _new_page(self, bypass_csp: bool) -> int:
+        context = await self.browser.new_context(bypass_csp=bypass_csp)
         await context.add_init_script(HOOKS)
         page = await context.new_page()
         number = len(self.pages)

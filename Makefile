@@ -83,7 +83,8 @@ lint: setup-test ## ruff check, ruff format --check, mypy
 test: setup-test lint ## lint, then every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) </dev/null
 
-bench: setup-test ## measure set-ups a second, added latency, CPU and memory per call
+bench: setup-test ## measure set-ups a second, added latency, CPU and memory per call, beside Kamailio
+	@.ci/packages kamailio
 	@$(BIN)/python -m tests.bench $(ARGS) </dev/null
 
 clean: ## remove .venv/, var/ (the development database) and caches

@@ -1,0 +1,128 @@
+"""The command ``dm-gateway``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from twisted.internet import asyncioreactor
+
+from gateway import __version__
+from gateway.errors import GatewayError, SettingsError
+from gateway.settings import Settings, load
+
+EMBEDDED = Path(__file__).parent / "conf" / "dev.yaml"
+
+_set = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="Change one setting; the value is YAML.  May be given many times.",
+)
+_config = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=EMBEDDED,
+    show_default="the development settings",
+    help="The settings file.",
+)
+
+
+def _load(path: Path, overrides: tuple[str, ...]) -> Settings:
+    try:
+        return load(path, overrides)
+    except SettingsError as e:
+        for fault in e.faults:
+            click.echo(str(fault), err=True)
+        raise SystemExit(1) from None
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    return _config(_set(command))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dm-gateway")
+def main() -> None:
+    """A SIP/RTP gateway between an app's in-DM voice calls and telephony."""
+
+
+@main.command()
+@_settings
+def run(path: Path, overrides: tuple[str, ...]) -> None:
+    """Run the gateway in the foreground; SIGTERM drains, a second one ends at once."""
+    settings = _load(path, overrides)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)  # type: ignore[no-untyped-call]  # Twisted's
+    # what is imported from here on finds this reactor and no other
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    from gateway import service  # noqa: PLC0415
+
+    sys.exit(service.run(settings, loop, reactor))
+
+
+@main.command("check-config")
+@click.argument("path", type=click.Path(path_type=Path))
+@_set
+def check_config(path: Path, overrides: tuple[str, ...]) -> None:
+    """Tell every fault of a settings file, with its line."""
+    _load(path, overrides)
+    click.echo(f"{path}: OK")
+
+
+@main.command()
+@_settings
+@click.option("--user", required=True, help="The handle.")
+@click.option("--name", help="The name shown to others.")
+@click.option("--region", help="ISO 3166 alpha-2, as DE.")
+@click.option("--group", "groups", multiple=True, help="May be given many times.")
+@click.option("--age", type=click.Choice(["13-15", "16-17", "18+"]))
+@click.option("--ttl", "ttl_s", type=click.IntRange(1, 31_536_000), default=3600, help="Seconds.")
+def token(
+    path: Path,
+    overrides: tuple[str, ...],
+    user: str,
+    name: str | None,
+    region: str | None,
+    groups: tuple[str, ...],
+    age: Any,
+    ttl_s: int,
+) -> None:
+    """Print a token with which an app client can sign in."""
+    import time  # noqa: PLC0415
+
+    from gateway.app.tokens import mint  # noqa: PLC0415
+
+    settings = _load(path, overrides)
+    try:
+        made = mint(
+            settings.app.token,
+            user,
+            now=time.time(),
+            ttl_s=ttl_s,
+            name=name,
+            region=region,
+            groups=groups,
+            age=age,
+        )
+    except (GatewayError, ValueError) as e:
+        click.echo(f"no token: {e}", err=True)
+        raise SystemExit(1) from None
+    click.echo(made)
+
+
+@main.command()
+@_settings
+def doctor(path: Path, overrides: tuple[str, ...]) -> None:
+    """Check what the gateway needs on this machine, and say how to mend what is missing."""
+    from gateway import doctor as checks  # noqa: PLC0415
+
+    sys.exit(checks.examine(_load(path, overrides)))

@@ -1,0 +1,190 @@
+"""What Prometheus scrapes.  Labels are bounded sets; nothing that a user chooses is one."""
+
+from __future__ import annotations
+
+import sys
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+from gateway import __version__
+from gateway.calls.ports import QualityModel, WorkerState
+from gateway.values import Direction, LegKind, LegStats, Reason, StreamStats
+
+METHODS = frozenset(
+    {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK"}
+)
+DROPS = frozenset(
+    {
+        "connections",
+        "denied",
+        "framing",
+        "malformed",
+        "not_a_worker",
+        "rate",
+        "relay",
+        "slow_peer",
+        "stray_response",
+    }
+)
+SETUP_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
+DURATION_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+JITTER_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+MOS = (1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.25, 4.5)
+LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+
+
+class Metrics:
+    """Implements ``ports.CallMeters``, ``EdgeMeters`` and ``PoolMeters``."""
+
+    def __init__(self, quality: QualityModel) -> None:
+        self._quality = quality
+        self.registry = r = CollectorRegistry()
+        self._active = Gauge(
+            "dmgw_calls_active", "Calls that have begun and not ended.", registry=r
+        )
+        self._calls = Counter(
+            "dmgw_calls", "Calls that have ended.", ("direction", "reason"), registry=r
+        )
+        self._setup = Histogram(
+            "dmgw_call_setup_seconds",
+            "From the invitation to both sides hearing each other.",
+            buckets=SETUP_S,
+            registry=r,
+        )
+        self._duration = Histogram(
+            "dmgw_call_duration_seconds",
+            "Length of connected calls.",
+            buckets=DURATION_S,
+            registry=r,
+        )
+        self._legs = Gauge("dmgw_legs_active", "Open legs.", ("kind",), registry=r)
+        self._workers = Gauge("dmgw_workers", "Media workers.", ("state",), registry=r)
+        self._requests = Counter(
+            "dmgw_sip_requests", "SIP requests from outside.", ("method",), registry=r
+        )
+        self._responses = Counter(
+            "dmgw_sip_responses", "SIP responses sent to the outside.", ("class",), registry=r
+        )
+        self._dropped = Counter(
+            "dmgw_edge_dropped", "What the SIP edge did not let in.", ("reason",), registry=r
+        )
+        self._registrations = Gauge(
+            "dmgw_registrations", "Bindings of softphones just now.", registry=r
+        )
+        self._packets = Counter(
+            "dmgw_rtp_packets",
+            "RTP packets of ended and measured legs.",
+            ("direction",),
+            registry=r,
+        )
+        self._lost = Counter(
+            "dmgw_rtp_packets_lost",
+            "RTP packets that did not arrive; sent: as the far end reports.",
+            ("direction",),
+            registry=r,
+        )
+        self._jitter = Histogram(
+            "dmgw_rtp_jitter_seconds",
+            "Interarrival jitter of received RTP, each time a leg is measured.",
+            buckets=JITTER_S,
+            registry=r,
+        )
+        self._mos = Histogram(
+            "dmgw_mos",
+            "Estimated opinion score (E-model, ITU-T G.107), each time a leg is measured.",
+            buckets=MOS,
+            registry=r,
+        )
+        self.lag = Histogram(
+            "dmgw_reactor_lag_seconds",
+            "How late the reactor runs what is due.",
+            buckets=LAG_S,
+            registry=r,
+        )
+        info = Gauge(
+            "dmgw_build_info",
+            "Always 1; the labels say what runs.",
+            ("version", "python"),
+            registry=r,
+        )
+        info.labels(__version__, ".".join(map(str, sys.version_info[:3]))).set(1)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Every series that can be there is there from the start, so that rates are right."""
+        for direction in Direction:
+            for reason in Reason:
+                self._calls.labels(direction, reason)
+        for kind in LegKind:
+            self._legs.labels(kind)
+        for method in (*METHODS, "other"):
+            self._requests.labels(method)
+        for hundred in range(1, 7):
+            self._responses.labels(f"{hundred}xx")
+        for drop in (*DROPS, "other"):
+            self._dropped.labels(drop)
+        for way in ("received", "sent"):
+            self._packets.labels(way)
+            self._lost.labels(way)
+        for state in ("starting", "idle", "busy", "draining"):
+            self._workers.labels(state)
+
+    def render(self) -> bytes:
+        text: bytes = generate_latest(self.registry)
+        return text
+
+    # -- ports.CallMeters
+
+    def call_began(self, direction: Direction) -> None:  # by direction when ended
+        self._active.inc()
+
+    def call_connected(self, direction: Direction, setup_s: float) -> None:
+        self._setup.observe(setup_s)
+
+    def call_ended(self, direction: Direction, reason: Reason, duration_s: float) -> None:
+        self._active.dec()
+        self._calls.labels(direction, reason).inc()
+        if duration_s > 0:
+            self._duration.observe(duration_s)
+
+    def leg_began(self, kind: LegKind) -> None:
+        self._legs.labels(kind).inc()
+
+    def leg_ended(self, kind: LegKind) -> None:
+        self._legs.labels(kind).dec()
+
+    def leg_measured(self, before: LegStats, now: LegStats) -> None:
+        ways: tuple[tuple[str, StreamStats, StreamStats], ...] = (
+            ("received", before.received, now.received),
+            ("sent", before.sent, now.sent),
+        )
+        for way, then, since in ways:
+            self._packets.labels(way).inc(max(0, since.packets - then.packets))
+            self._lost.labels(way).inc(max(0, since.lost - then.lost))
+        got = max(0, now.received.packets - before.received.packets)
+        if got:
+            lost = max(0, now.received.lost - before.received.lost)
+            jitter = now.received.jitter_ms
+            self._jitter.observe(jitter / 1000)
+            score = self._quality.mos(now.codec, lost / (got + lost), jitter, now.rtt_ms)
+            self._mos.observe(score)
+
+    # -- ports.EdgeMeters
+
+    def request(self, method: str) -> None:
+        self._requests.labels(method if method in METHODS else "other").inc()
+
+    def response(self, code: int) -> None:
+        self._responses.labels(f"{code // 100}xx").inc()
+
+    def dropped(self, reason: str) -> None:
+        self._dropped.labels(reason if reason in DROPS else "other").inc()
+
+    def registrations(self, count: int) -> None:
+        self._registrations.set(count)
+
+    # -- ports.PoolMeters
+
+    def workers(self, state: WorkerState, count: int) -> None:
+        self._workers.labels(state).set(count)

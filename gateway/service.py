@@ -1,0 +1,265 @@
+"""The daemon: the only place that wires the rooms together, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway import __version__
+from gateway.app.http import AppServer
+from gateway.app.sessions import Sessions
+from gateway.calls.call import Outside
+from gateway.calls.registry import CallRegistry
+from gateway.edge.edge import Edge
+from gateway.errors import CannotStart, GatewayError
+from gateway.media.pool import Pool
+from gateway.media.rtp_ports import PortBlocks
+from gateway.media.rtpengine import Rtpengines, split_ports
+from gateway.media.webrtc import WebRtcPaths
+from gateway.observe import logs
+from gateway.observe.lag import LagMeter
+from gateway.observe.metrics import Metrics
+from gateway.observe.mos import EModel
+from gateway.observe.notify import READY, STOPPING, Systemd
+from gateway.observe.scrape import MetricsServer
+from gateway.settings import Settings, secret
+from gateway.store.calls import CallStore
+from gateway.store.database import Database
+from gateway.values import Reason
+from gateway.web.pages import Pages
+
+log = structlog.get_logger()
+
+FAREWELL_S = 5.0
+"""For calls that are ended by force: BYEs answered, records written."""
+
+Step = Callable[[], Awaitable[None]]
+
+
+class Life:
+    """Parts start in order; those that started stop in reverse order."""
+
+    def __init__(self) -> None:
+        self._stops: list[tuple[str, Step]] = []
+
+    async def start(self, name: str, start: Step, stop: Step) -> None:
+        self._stops.append((name, stop))
+        await start()
+
+    async def stop(self) -> None:
+        while self._stops:
+            name, stop = self._stops.pop()
+            try:
+                await stop()
+            except GatewayError as e:
+                log.error("stop_failed", part=name, error=str(e))
+
+
+class Service:
+    """One gateway.  ``start`` serves, ``drain`` and ``stop`` end it."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self.settings = settings
+        self._reactor = reactor
+        self._life = Life()
+        self._systemd = Systemd(reactor)
+        quality = EModel()
+        self.metrics = Metrics(quality)
+        self._lag = LagMeter(reactor, self.metrics.lag)
+        self._scrape = MetricsServer(settings.metrics, reactor, self.metrics)
+        self._database = Database(settings.store, reactor)
+        self._store = CallStore(self._database)
+        self._quality = quality
+        self._pool: Pool | None = None
+        self._engines: Rtpengines | None = None
+        self.calls: CallRegistry | None = None
+        self._serving = False
+
+    async def start(self) -> None:
+        """Bring everything up; ``CannotStart`` says what could not be, and nothing is left."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._life.stop()
+            raise
+
+    async def _start(self) -> None:
+        s, reactor, life = self.settings, self._reactor, self._life
+        self._lag.start()
+        await life.start("store", self._database.start, self._database.stop)
+        left = await self._store.close_left_open(reactor.seconds())
+        if left:
+            log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
+        edge = Edge(s.sip, _passwords(s), reactor, self.metrics)
+        await life.start("edge", edge.start, edge.stop)
+        for_workers, for_engines = split_ports(s.media.rtp_ports)
+        self._pool = pool = Pool(
+            s.media,
+            edge.inner,
+            PortBlocks(*for_workers),
+            reactor,
+            edge,
+            self.metrics,
+            f"dm-gateway/{__version__}",
+        )
+        edge.wills = pool
+        await life.start("workers", pool.start, pool.stop)
+        self._engines = engines = Rtpengines(s.webrtc, s.media, PortBlocks(*for_engines), reactor)
+        await life.start("rtpengine", engines.start, engines.stop)
+        sessions = Sessions(s.app, reactor)
+        self.calls = calls = CallRegistry(
+            Outside(
+                pool=pool,
+                paths=WebRtcPaths(s, engines),
+                clients=sessions,
+                locations=edge,
+                records=self._store,
+                meters=self.metrics,
+                quality=self._quality,
+                clock=reactor,
+                domain=s.sip.domain,
+                settings=s.calls,
+                media_wait_s=s.app.media_wait_s,
+                legs_per_worker=s.media.legs_per_worker,
+                ringback=s.media.ringback,
+            )
+        )
+        edge.serve(calls)
+        self._edge = edge
+        pages = Pages(s, reactor.seconds)
+        http = AppServer(s, reactor, sessions, calls, self._store, self.not_ready, pages)
+        await life.start("http", http.start, http.stop)
+        await life.start("metrics", self._scrape.start, self._scrape.stop)
+        self._serving = True
+        self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
+        self._systemd.start_watchdog()
+        log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
+
+    def not_ready(self) -> Sequence[str]:
+        """What keeps new calls from being taken; nothing: ready."""
+        why: list[str] = []
+        if not self._serving or self._pool is None or self.calls is None:
+            return ["starting"]
+        if self.calls.draining:
+            why.append("draining")
+        if not self._pool.ready():
+            why.append("no media worker is free")
+        engines = self._engines
+        if engines is not None and engines.all and not any(e.up for e in engines.all):
+            why.append("no rtpengine answers")
+        return why
+
+    async def drain(self) -> None:
+        """Refuse new calls, let the present ones end, for ``daemon.drain_s`` at most."""
+        self._systemd.tell(STOPPING, "STATUS=draining")
+        calls = self.calls
+        if calls is None:
+            return
+        self._edge.refuse_new(True)
+        drained = calls.drain()
+        log.info("draining", calls=len(calls), drain_s=self.settings.daemon.drain_s)
+        limit = self.settings.daemon.drain_s
+        timer = self._reactor.callLater(limit, calls.end_all, Reason.GATEWAY_ERROR)
+        try:
+            await drained
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    async def stop(self) -> None:
+        """End what is left, at once but properly: BYEs are sent, records are finished."""
+        calls = self.calls
+        if calls is not None and len(calls):
+            self._edge.refuse_new(True)
+            ended = calls.drain()
+            calls.end_all(Reason.GATEWAY_ERROR)
+            ended.addTimeout(FAREWELL_S, self._reactor)
+            try:
+                await ended
+            except TimeoutError:
+                log.error("calls_hang", count=len(calls))
+        self._systemd.stop_watchdog()
+        self._lag.stop()
+        await self._life.stop()
+        log.info("stopped")
+
+
+def _passwords(settings: Settings) -> dict[str, str]:
+    """Each account's digest password; ``CannotStart`` names the file that cannot be read."""
+    found: dict[str, str] = {}
+    for account in settings.sip.accounts:
+        try:
+            found[account.user] = secret(account.password, account.password_file)
+        except OSError as e:
+            problem = f"sip.accounts: {account.password_file} cannot be read: {e.strerror}"
+            raise CannotStart(problem) from e
+    return found
+
+
+class _Daemon:
+    """Signals, exit code, and the one way out."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._service: Service | None = None
+        self._task: Deferred[Any] | None = None
+        self._asked = 0
+        self.exit_code = 0
+
+    def begin(self) -> None:
+        self._run(self._start())
+
+    def _run(self, work: Any) -> None:
+        self._task = Deferred.fromCoroutine(work)
+        self._task.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        self._service = Service(self._settings, self._reactor)
+        await self._service.start()
+
+    def _failed(self, failure: Failure) -> None:
+        self.exit_code = 1
+        if isinstance(failure.value, CannotStart):
+            log.error("cannot_start", error=str(failure.value))
+        else:
+            log.error("daemon_broke", traceback=failure.getTraceback())
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def signalled(self) -> None:
+        """The first one drains, the second ends at once."""
+        self._asked += 1
+        if self._asked == 1:
+            self._run(self._drain_and_stop())
+        elif self._asked == 2:
+            self._run(self._stop())
+
+    async def _drain_and_stop(self) -> None:
+        if self._service is not None:
+            await self._service.drain()
+        if self._asked == 1:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        self._asked = 3
+        if self._service is not None:
+            await self._service.stop()
+        self._reactor.stop()
+
+
+def run(settings: Settings, loop: asyncio.AbstractEventLoop, reactor: Any) -> int:
+    """Run the daemon until it is told to end; returns the exit code."""
+    logs.begin(settings.daemon.log_level, settings.daemon.log_format)
+    daemon = _Daemon(settings, reactor)
+    reactor.callWhenRunning(daemon.begin)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.signalled)
+    reactor.run(installSignalHandlers=False)
+    return daemon.exit_code

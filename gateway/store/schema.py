@@ -1,0 +1,36 @@
+"""The tables.  Migrations make them; these definitions are what queries are written with."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Index, MetaData, String, Table
+
+metadata = MetaData()
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("call", String(64), primary_key=True),
+    Column("direction", String(16), nullable=False),
+    Column("caller", String(400), nullable=False),
+    Column("caller_name", String(200), nullable=False),
+    Column("callee", String(400), nullable=False),
+    Column("callee_name", String(200), nullable=False),
+    Column("thread", String(200)),
+    Column("created_at", Float, nullable=False),
+    Column("ringing_at", Float),
+    Column("caller_accepted_at", Float),
+    Column("caller_accepted_means", String(16)),
+    Column("caller_accepted_by", String(400)),
+    Column("callee_accepted_at", Float),
+    Column("callee_accepted_means", String(16)),
+    Column("callee_accepted_by", String(400)),
+    Column("connected_at", Float),
+    Column("ended_at", Float),
+    Column("reason", String(32)),
+    Column("ended_by", String(16)),
+    Column("caller_codec", String(32)),
+    Column("callee_codec", String(32)),
+)
+Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
+Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)
+Index("calls_open", calls.c.ended_at)

@@ -15,7 +15,7 @@ from gateway.sip.digest import NonceIssuer, challenges, nonce_count, verify
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import parse_auth
 from gateway.sip.message import Request
-from gateway.sip.uri import SipUri
+from gateway.sip.uri import SipUri, parse_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,29 @@ class Challenge:
 class Denied:
     code: int
     text: str
+
+
+def _same(a: str, b: str) -> bool:
+    ours, theirs = (text.encode("utf-8", "surrogateescape") for text in (a, b))
+    return hmac.compare_digest(ours, theirs)
+
+
+def _names(digest_uri: str, request: Request) -> bool:
+    """Whether the ``uri`` that was signed is the one that is asked for (RFC 7616 §3.4.6).
+
+    A REGISTER concerns the registrar as a whole, whichever user part a client signs.
+    """
+    if digest_uri == request.uri:
+        return True
+    try:
+        signed, asked = parse_uri(digest_uri), parse_uri(request.uri)
+    except SipSyntaxError:
+        return False
+    if not isinstance(signed, SipUri) or not isinstance(asked, SipUri):
+        return False
+    if request.method == "REGISTER":
+        return signed.host.lower() == asked.host.lower()
+    return signed.equivalent(asked)
 
 
 class Admission:
@@ -68,7 +91,7 @@ class Admission:
         if name is not None:
             return Admitted(None, name)
         caller = self._from_account(request)
-        if caller is not None and caller in self._registrar.account_at(flow):
+        if caller is not None and self._registrar.is_at(caller, flow):
             return Admitted(caller, caller)
         return self._digest(request, "Proxy-Authorization", caller)
 
@@ -109,7 +132,7 @@ class Admission:
                 stale = True
                 continue
             user = given.get("username", "")
-            if account is None or not hmac.compare_digest(user.encode(), account.encode()):
+            if account is None or not _same(user, account):
                 return Denied(403, "Forbidden")
             return Admitted(account, account)
         return self._challenge(header, stale)
@@ -117,7 +140,7 @@ class Admission:
     def _proves(self, given: Mapping[str, str], request: Request) -> bool:
         password = self._passwords.get(given.get("username", ""))
         right = verify(given, request.method, password or self._nobody, self._algorithms)
-        return right and password is not None and given.get("uri") == request.uri
+        return right and password is not None and _names(given.get("uri", ""), request)
 
     def _first_use(self, given: Mapping[str, str]) -> bool:
         """A nonce count that was seen before is a replay; without qop there is none to check."""

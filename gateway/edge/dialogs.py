@@ -125,6 +125,14 @@ class Dialogs:
         return tuple(d for d in self._by_token.values() if d.created_at < then)
 
 
+def outlived(dialog: Dialog, method: str) -> bool:
+    """Whether a dialog is over when a transaction of it was forgotten without an answer.
+
+    An early one ends with its INVITE, and any with a BYE (RFC 3261 §15.1.1).
+    """
+    return method == "BYE" or (method == "INVITE" and dialog.phase is not Phase.CONFIRMED)
+
+
 def farewell(dialog: Dialog, via: Via, source: HostPort) -> Farewell | None:
     """The message that ends the dialog in its present phase; ``None`` when it ends by itself.
 

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 
 from gateway.calls.ports import Clock, EdgeMeters, IncomingCalls, Wills
 from gateway.edge.admission import Admission
-from gateway.edge.dialogs import Dialog, Dialogs, Role, farewell
+from gateway.edge.dialogs import Dialog, Dialogs, Role
 from gateway.edge.flows import Flow, Flows, udp_flow
 from gateway.edge.inward import InwardPath
 from gateway.edge.listeners import Datagrams, StreamEvents, Streams
@@ -24,13 +24,20 @@ from gateway.settings import SipSection
 from gateway.sip.errors import SipParseError, SipSyntaxError
 from gateway.sip.message import Message, Request, response_to
 from gateway.sip.parser import parse_datagram
+from gateway.sip.proxying import add_received
 from gateway.values import Contact, HostPort, SipAddress
 
 log = structlog.get_logger()
 
 SWEEP_S = 5.0
+FREE_PORT_TRIES = 8
 FORGOTTEN_S = 90_000.0
 """No call lasts longer (``calls.max_duration_s`` is a day at most)."""
+
+
+def _plain(text: str) -> str:
+    """What a reason phrase can hold of it."""
+    return "".join(c if c.isprintable() and c.isascii() else "?" for c in text)[:180]
 
 
 class Edge:
@@ -69,7 +76,7 @@ class Edge:
         """Bind the three sockets; ``CannotStart`` says which one could not be."""
         s = self._settings
         try:
-            udp, tcp = self._bind_outer()
+            udp, tcp = await self._bind_outer()
             inner = self._reactor.listenUDP(0, self._inside, "127.0.0.1", 65_536)
         except CannotListenError as e:
             await self.stop()
@@ -95,19 +102,30 @@ class Edge:
         self.inward = InwardPath(
             self._wire, self._dialogs, self._admission, self._registrar, key, self._is_worker
         )
-        self.outward = OutwardPath(self._wire, self._dialogs, key, self._clock, self._is_worker)
+        self.outward = OutwardPath(
+            self._wire, self._dialogs, key, self._clock, self._registrar, self._is_worker
+        )
         self._sweeping.start(SWEEP_S, now=False)
         log.info("sip_listening", address=str(outer), domain=s.domain, tcp=tcp.getHost().port)
 
-    def _bind_outer(self) -> tuple[Any, Any]:
+    async def _bind_outer(self) -> tuple[Any, Any]:
         s = self._settings
         events = StreamEvents(self._from_stream, self._flow_closed, self._meters.dropped)
         factory = Streams(events, self._flows, s.tcp_connections, s.max_message_bytes, s.tcp_idle_s)
-        udp = self._reactor.listenUDP(s.port, self._udp, s.host, 65_536)
-        self._ports.append(udp)
-        tcp = self._reactor.listenTCP(udp.getHost().port, factory, interface=s.host)
-        self._ports.append(tcp)
-        return udp, tcp
+        self._streams = factory
+        # with port 0 the system chooses one that is free for UDP; it may be taken for TCP
+        for attempt in range(FREE_PORT_TRIES):
+            udp = self._reactor.listenUDP(s.port, self._udp, s.host, 65_536)
+            try:
+                tcp = self._reactor.listenTCP(udp.getHost().port, factory, interface=s.host)
+            except CannotListenError:
+                await udp.stopListening()
+                if s.port or attempt == FREE_PORT_TRIES - 1:
+                    raise
+                continue
+            self._ports += [udp, tcp]
+            return udp, tcp
+        raise AssertionError("the last attempt returns or raises")
 
     def serve(self, calls: IncomingCalls) -> None:
         self.inward.calls = calls
@@ -116,9 +134,14 @@ class Edge:
         self.inward.draining = draining
 
     async def stop(self) -> None:
-        if self._sweeping.running:
-            self._sweeping.stop()
+        """Close everything, open connections too.  Idempotent."""
         ports, self._ports = self._ports, []
+        if ports:
+            self._streams.close_all()
+            if self._sweeping.running:  # it was started in full
+                self._sweeping.stop()
+                self.inward.stop()
+                self.outward.stop()
         for port in ports:
             await port.stopListening()
 
@@ -134,6 +157,9 @@ class Edge:
     def _from_outside(self, data: bytes, source: HostPort) -> None:
         if len(data) <= 4 and not data.strip(b"\r\n\0"):
             return  # a keep-alive
+        if len(data) > self._settings.max_message_bytes:
+            self._meters.dropped("too_big")
+            return
         if not self._admission.within_rate(source.host):
             self._meters.dropped("rate")
             return
@@ -145,8 +171,12 @@ class Edge:
         self._message(message, flow)
 
     def _from_stream(self, message: Message | SipParseError, flow: Flow) -> None:
-        if not self._admission.within_rate(flow.peer.host):
+        if not self._admission.within_rate(flow.peer.host) and isinstance(message, Request):
+            # a stream has delivered it, so nobody would send it again: say no
             self._meters.dropped("rate")
+            if message.method != "ACK":
+                busy = response_to(message, 503, headers=(("Retry-After", "5"),))
+                self._wire.respond(flow, busy)
             return
         self._message(message, flow)
 
@@ -169,9 +199,9 @@ class Edge:
         request = error.request
         if request is None or request.method == "ACK":
             return
-        response = response_to(request, error.code, f"Bad Request - {error.what}"[:200])
-        if error.code == 505:
-            response = response_to(request, 505)
+        reason = f"Bad Request - {_plain(error.what)}" if error.code == 400 else None
+        request = add_received(request, flow.peer.host, flow.peer.port)
+        response = response_to(request, error.code, reason)
         self._wire.respond(flow, response)
 
     def _from_inside(self, data: bytes, source: HostPort) -> None:
@@ -189,6 +219,7 @@ class Edge:
 
     def _flow_closed(self, flow: Flow) -> None:
         self._registrar.flow_closed(flow)
+        self.inward.flow_closed(flow)
         self.outward.flow_closed(flow)
 
     # -- ports.WorkerWatch
@@ -211,9 +242,7 @@ class Edge:
     def _dialog_changed(self, dialog: Dialog, alive: bool) -> None:
         if self.wills is None or dialog.worker not in self._workers:
             return
-        last = None
-        if alive:
-            last = farewell(dialog, self._wire.outer_via(dialog.flow), self._wire.outer)
+        last = self.outward.last_word(dialog) if alive else None
         self.wills.keep(dialog.worker, dialog.name, last)
 
     # -- ports.Locations

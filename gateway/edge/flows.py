@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Protocol
 
+from gateway.sip.uri import SipUri
 from gateway.values import HostPort, Transport
 
 
@@ -58,3 +60,23 @@ class Flows:
 
 def udp_flow(host: str, port: int) -> Flow:
     return Flow(f"udp:{host}:{port}", "udp", HostPort(host, port))
+
+
+def direct(uri: SipUri) -> Flow | int:
+    """The way to an address that nothing is registered at; or the status that refuses it.
+
+    Numeric UDP addresses alone, and none that is not on the outside.
+    """
+    if uri.param("transport") not in (None, "udp"):
+        return 503
+    try:
+        address = ip_address(uri.host)
+    except ValueError:
+        return 503
+    if address.version != 4 or not 0 < (uri.port or 5060) < 65_536:
+        return 503
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return 403
+    if address.is_link_local or address.is_reserved:
+        return 403
+    return udp_flow(str(address), uri.port or 5060)

@@ -10,11 +10,12 @@ import structlog
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from gateway.calls.ports import Forward, IncomingCalls, IncomingInvite, Refuse
+from gateway.calls.ports import Forward, IncomingCalls, Refuse
 from gateway.edge.admission import Admission, Admitted, Challenge
-from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, new_token
+from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, cancel, new_token, outlived
 from gateway.edge.flows import Flow
 from gateway.edge.info import as_relay
+from gateway.edge.invites import read_invite
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
 from gateway.edge.wire import LEG, Wire, target_of, unmarked, with_contact
@@ -22,6 +23,7 @@ from gateway.errors import BadAddress, GatewayError
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import Via, is_sip
 from gateway.sip.message import Request, Response, response_to
+from gateway.sip.parser import parse_datagram
 from gateway.sip.proxying import (
     COOKIE,
     add_received,
@@ -32,7 +34,7 @@ from gateway.sip.proxying import (
     with_vias,
 )
 from gateway.sip.uri import SipUri, parse_uri
-from gateway.values import Address, HostPort, SipAddress, parse_address
+from gateway.values import HostPort
 
 log = structlog.get_logger()
 
@@ -75,6 +77,7 @@ class InwardPath:
         wire.meters.request(request.method)
         here = has_been_here(request, wire.public.host, wire.public.port)
         request = add_received(request, flow.peer.host, flow.peer.port)
+        flow = self._way_back(flow, request.top_via)
         key = loop_key(request, self._key)
         if request.method == "ACK":
             self._ack(request, key)
@@ -190,7 +193,7 @@ class InwardPath:
             self._answer(request, flow, 503, headers=(("Retry-After", "30"),))
             return
         try:
-            invite = self._read(request, flow, verdict, uri)
+            invite = read_invite(request, flow, verdict, self._wire, self._registrar)
         except (BadAddress, SipSyntaxError) as e:
             self._answer(request, flow, 404 if isinstance(e, BadAddress) else 400)
             return
@@ -200,33 +203,6 @@ class InwardPath:
         self._trying(entry)
         entry.deciding = Deferred.fromCoroutine(self.calls.incoming(invite))
         entry.deciding.addBoth(partial(self._decided, entry, key, merged))
-
-    def _read(self, request: Request, flow: Flow, verdict: Admitted, uri: object) -> IncomingInvite:
-        sender = request.from_
-        if not isinstance(sender.uri, SipUri) or not isinstance(uri, SipUri):
-            raise SipSyntaxError("From is no SIP URI")
-        if verdict.account is not None:
-            caller = SipAddress(verdict.account, self._wire.domain.lower())
-            name = sender.display or self._registrar.display_name(caller)
-        else:
-            caller = SipAddress(sender.uri.user or "anonymous", sender.uri.host.lower())
-            name = sender.display
-        return IncomingInvite(
-            caller=caller,
-            caller_name=name[:100],
-            target=self._target(uri),
-            sip_call_id=request.call_id,
-            offer=request.body or None,
-            source=flow.peer,
-            transport=flow.transport,
-        )
-
-    def _target(self, uri: SipUri) -> Address:
-        user = uri.user or ""
-        if user.startswith("+"):
-            return parse_address(f"tel:{user}")
-        host = self._wire.domain if self._wire.is_us(uri) else uri.host
-        return parse_address(f"sip:{user}@{host}")
 
     def _decided(
         self,
@@ -292,6 +268,14 @@ class InwardPath:
         forwarded = self._towards(request, to.worker, key, str(local))
         headers = forwarded.headers.with_first("Record-Route", self._wire.inner_route)
         self._send(entry, to.worker, forwarded.replaced(headers=headers.with_last(LEG, to.leg)))
+        if entry.given_up:  # the decision and the CANCEL crossed
+            self._take_back(entry)
+
+    def _take_back(self, entry: Inward) -> None:
+        """CANCEL towards the worker, of the edge's own: nobody is there to be answered."""
+        invite = parse_datagram(entry.forwarded)
+        if entry.worker is not None and isinstance(invite, Request):
+            self._wire.to_worker(entry.worker, cancel(invite).to_bytes())
 
     def _towards(self, request: Request, worker: HostPort, key: str, uri: str) -> Request:
         """A request as a worker is to see it."""
@@ -370,6 +354,7 @@ class InwardPath:
             # answered at this hop: too late, or before anything was forwarded (§16.10)
             self._answer(request, flow, 200)
             if known.deciding is not None:
+                known.given_up = True
                 known.deciding.cancel()
             return
         forwarded = self._towards(request, known.worker, key, f"sip:{known.worker}")
@@ -391,7 +376,8 @@ class InwardPath:
             return  # said already, by the edge
         method = response.cseq.method
         if method == "CANCEL":
-            self._wire.respond(entry.flow, self._outwards(response, rest, entry))
+            if not entry.given_up:
+                self._wire.respond(entry.flow, self._outwards(response, rest, entry))
             return
         if entry.final is not None and entry.flow.transport == "tcp":
             return  # a retransmission over loopback; TCP has delivered the first
@@ -399,14 +385,17 @@ class InwardPath:
         self._note(response, entry, branch.removeprefix(COOKIE))
         if response.code >= 200:
             entry.final = ready
-        self._wire.respond(self._way_back(entry, rest[0]), ready)
+        self._wire.respond(entry.flow, ready)
 
-    def _way_back(self, entry: Inward, via: Via) -> Flow:
-        """Where it came from; a re-used connection, or the source address (RFC 3581 §4)."""
-        if entry.flow.transport == "tcp" or via.rport is not None:
-            return entry.flow
-        peer = HostPort(entry.flow.peer.host, via.port or 5060)
-        return replace(entry.flow, peer=peer)
+    def _way_back(self, flow: Flow, via: Via) -> Flow:
+        """Where responses go: the connection, the source with ``rport`` (RFC 3581 §4), or the
+        source's host at the port its Via names (RFC 3261 §18.2.2)."""
+        if flow.transport == "tcp" or via.rport is not None:
+            return flow
+        peer = HostPort(flow.peer.host, via.port or 5060)
+        if self._is_worker(peer) or peer in (self._wire.inner, self._wire.outer):
+            return flow
+        return replace(flow, peer=peer)
 
     def _outwards(self, response: Response, vias: tuple[Via, ...], entry: Inward) -> Response:
         headers = with_vias(unmarked(response.headers), vias)
@@ -451,8 +440,28 @@ class InwardPath:
                 entry.by_edge = True
                 entry.final = self._answer(entry.request, entry.flow, 500)
 
+    def flow_closed(self, flow: Flow) -> None:
+        """Whoever called over this connection has given up: nothing can reach them any more."""
+        for entry in self._table.values():
+            if entry.flow.name != flow.name or entry.final is not None:
+                continue
+            dialog = entry.dialog
+            if entry.deciding is not None:
+                entry.given_up = True
+                entry.deciding.cancel()
+            elif dialog is not None and dialog.phase is Phase.EARLY and not entry.given_up:
+                entry.given_up = True
+                self._take_back(entry)
+
     def sweep(self) -> None:
-        self._table.sweep(self._wire.now())
+        for entry in self._table.sweep(self._wire.now()):
+            if entry.dialog is not None and outlived(entry.dialog, entry.request.method):
+                self._dialogs.remove(entry.dialog)
+
+    def stop(self) -> None:
+        for entry in self._table.values():
+            if entry.deciding is not None:
+                entry.deciding.cancel()
 
     def __len__(self) -> int:
         return len(self._table)

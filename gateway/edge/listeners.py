@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import structlog
+from twisted.internet.error import InvalidAddressError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
@@ -30,10 +32,17 @@ class Datagrams(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         self._received(datagram, HostPort(addr[0], addr[1]))
 
-    def send(self, data: bytes, to: HostPort) -> None:
+    def send(self, data: bytes, to: HostPort) -> bool:
+        """``False`` when the system refuses to send it: no route, too long, no such address."""
         transport: Any = self.transport  # Twisted's stubs have lost the self of its interfaces
-        if transport is not None:
+        if transport is None:
+            return False
+        try:
             transport.write(data, (to.host, to.port))
+        except (OSError, InvalidAddressError) as e:
+            log.info("datagram_not_sent", to=str(to), size=len(data), why=str(e))
+            return False
+        return True
 
 
 class StreamEvents:
@@ -58,6 +67,7 @@ class Stream(Protocol, TimeoutMixin):
         self._idle_s = idle_s
         self._unsent = 0
         self.flow: Flow | None = None
+        self.over: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -74,7 +84,7 @@ class Stream(Protocol, TimeoutMixin):
         except FramingError as e:
             log.info("stream_lost", peer=str(self.flow.peer) if self.flow else "", why=str(e))
             self._events.dropped("framing")
-            self._abort()
+            self.abort()
             return
         for message in messages:
             if isinstance(message, KeepAlive):
@@ -90,7 +100,7 @@ class Stream(Protocol, TimeoutMixin):
             self._unsent += len(data)
             if self._unsent > MAX_UNSENT:
                 self._events.dropped("slow_peer")
-                self._abort()
+                self.abort()
                 return
         transport.write(data)
 
@@ -105,12 +115,12 @@ class Stream(Protocol, TimeoutMixin):
         self._unsent = 0
 
     def stopProducing(self) -> None:
-        self._abort()
+        self.abort()
 
     def timeoutConnection(self) -> None:
-        self._abort()
+        self.abort()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         transport: Any = self.transport
         if transport is not None:
             transport.abortConnection()
@@ -119,6 +129,7 @@ class Stream(Protocol, TimeoutMixin):
         self.setTimeout(None)
         if self.flow is not None:
             self._flows.closed(self.flow)
+            self.over()
             self._events.closed(self.flow)
 
 
@@ -133,9 +144,28 @@ class Streams(Factory):
         self._limit = limit
         self._max_bytes = max_bytes
         self._idle_s = idle_s
+        self._open: set[Stream] = set()
+        self._per_host: Counter[str] = Counter()
 
     def buildProtocol(self, addr: IAddress | None) -> Stream | None:
-        if len(self._flows) >= self._limit:
+        host = getattr(addr, "host", "")
+        # one address may not take every connection there is
+        most = max(1, self._limit // 4)
+        if len(self._open) >= self._limit or self._per_host[host] >= most:
             self._events.dropped("connections")
             return None
-        return Stream(self._events, self._flows, self._max_bytes, self._idle_s)
+        stream = Stream(self._events, self._flows, self._max_bytes, self._idle_s)
+        self._open.add(stream)
+        self._per_host[host] += 1
+        stream.over = lambda: self._closed(stream, host)
+        return stream
+
+    def _closed(self, stream: Stream, host: str) -> None:
+        self._open.discard(stream)
+        self._per_host[host] -= 1
+        if self._per_host[host] <= 0:
+            del self._per_host[host]
+
+    def close_all(self) -> None:
+        for stream in tuple(self._open):
+            stream.abort()

@@ -8,16 +8,28 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.calls.ports import Clock
-from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, ack, bye, farewell, new_token
-from gateway.edge.flows import Flow
+from gateway.calls.ports import Clock, DelayedCall, Farewell
+from gateway.edge.dialogs import (
+    Dialog,
+    Dialogs,
+    Phase,
+    Role,
+    ack,
+    bye,
+    farewell,
+    new_token,
+    outlived,
+)
+from gateway.edge.flows import Flow, direct
+from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Outward, Table
 from gateway.edge.wire import FLOW, LEG, Wire, target_of, unmarked, with_contact
 from gateway.sip.errors import SipSyntaxError
+from gateway.sip.headers import parse_name_addr
 from gateway.sip.message import Request, Response, response_to
 from gateway.sip.parser import parse_datagram
 from gateway.sip.proxying import COOKIE, decremented, follow_routes, pop_route, with_vias
-from gateway.sip.uri import SipUri
+from gateway.sip.uri import SipUri, parse_uri
 from gateway.values import HostPort
 
 log = structlog.get_logger()
@@ -34,12 +46,15 @@ class OutwardPath:
         dialogs: Dialogs,
         key: bytes,
         clock: Clock,
+        registrar: Registrar,
         is_worker: Callable[[HostPort], bool],
     ) -> None:
         self._wire = wire
         self._dialogs = dialogs
         self._key = key
         self._clock = clock
+        self._registrar = registrar
+        self._waiting: set[DelayedCall] = set()
         self._is_worker = is_worker
         self._table: Table[Outward] = Table(50_000)
 
@@ -78,9 +93,11 @@ class OutwardPath:
             self._wire.to_worker(worker, response.to_bytes())
 
     def _invite(self, request: Request, worker: HostPort, branch: str) -> None:
-        flow = self._wire.flows.find(request.headers.get(FLOW) or "")
-        if flow is None:
-            # the connection it registered over is gone, or there never was one
+        flow = self._first_flow(request)
+        if isinstance(flow, int):
+            self._back(request, worker, flow)
+            return
+        if self._dialogs.full:
             self._back(request, worker, 503)
             return
         token = new_token()
@@ -99,10 +116,33 @@ class OutwardPath:
             local_contact=target_of(request) or "",
             local_cseq=request.cseq.number,
         )
-        ready = self._outwards(self._unrouted(request), dialog, branch)
+        routed = self._unrouted(request)
+        path = self._path(request, flow)
+        if path:
+            routed = routed.replaced(headers=routed.headers.replaced("Route", *path))
+        ready = self._outwards(routed, dialog, branch)
         dialog.invite = ready
         self._dialogs.add(dialog)
         self._begin(request, ready, branch, dialog, flow)
+
+    def _first_flow(self, request: Request) -> Flow | int:
+        """Where an INVITE goes: the flow its worker names, or else its Request-URI.
+
+        Otherwise the status that refuses it.
+        """
+        name = request.headers.get(FLOW)
+        if name:
+            return self._wire.flows.find(name) or 503  # the connection is gone
+        uri = parse_uri(request.uri)
+        if not isinstance(uri, SipUri) or uri.scheme != "sip":
+            return 416
+        return direct(uri)
+
+    def _path(self, request: Request, flow: Flow) -> tuple[str, ...]:
+        """The proxies that the callee's registration named (RFC 3327 §5.3)."""
+        to = request.to.uri
+        user = to.user if isinstance(to, SipUri) else None
+        return self._registrar.path_of(user, flow.name) if user else ()
 
     def _in_dialog(self, request: Request, worker: HostPort, branch: str) -> None:
         dialog = self._dialogs.by_local(request.call_id, request.from_.tag or "")
@@ -129,8 +169,8 @@ class OutwardPath:
         self, request: Request, ready: Request, branch: str, dialog: Dialog, flow: Flow
     ) -> None:
         entry = Outward(request.method, dialog.worker, request.vias, flow, ready, dialog)
-        life = INVITE_LIFE_S if request.method == "INVITE" else LIFE_S
-        self._table.put(branch, entry, self._wire.now() + life)
+        # until something is heard of it: then as long as it may ring
+        self._table.put(branch, entry, self._wire.now() + LIFE_S)
         if not self._wire.send(flow, ready.to_bytes()):
             entry.by_edge = True
             self._refuse(entry, request)
@@ -154,6 +194,7 @@ class OutwardPath:
         if request.method == "CANCEL":
             # its response goes to the worker by the CANCEL's own Via, which is the INVITE's
             ready = ready.replaced(uri=known.request.uri)
+            self._table.keep_until(branch, self._wire.now() + LIFE_S)
         self._wire.send(known.flow, ready.to_bytes())
 
     def _unrouted(self, request: Request) -> Request:
@@ -215,7 +256,8 @@ class OutwardPath:
         dialog, code = entry.dialog, response.code
         if code >= 200:
             entry.final = response
-            self._table.keep_until(branch, self._wire.now() + LIFE_S)
+        life = INVITE_LIFE_S if entry.method == "INVITE" and code < 200 else LIFE_S
+        self._table.keep_until(branch, self._wire.now() + life)
         if dialog is None:
             return
         if entry.method == "INVITE" and 100 < code < 300:
@@ -234,6 +276,21 @@ class OutwardPath:
 
     # -- in place of a worker that died
 
+    def last_word(self, dialog: Dialog) -> Farewell | None:
+        """What ends the dialog in its present phase, to where it has to go."""
+        word = farewell(dialog, self._wire.outer_via(dialog.flow), self._wire.outer)
+        if word is None or dialog.phase is not Phase.CONFIRMED:
+            return word
+        return replace(word, destination=self._target_flow(dialog).peer)
+
+    def _target_flow(self, dialog: Dialog) -> Flow:
+        """Where a request of the edge's own goes within a confirmed dialog."""
+        first = dialog.route_set[0] if dialog.route_set else f"<{dialog.remote_target}>"
+        try:
+            return self._flow_to(dialog, parse_name_addr(first).uri)
+        except SipSyntaxError:
+            return dialog.flow
+
     def worker_gone(self, dialog: Dialog) -> None:
         """End the dialog properly: BYE or CANCEL, repeated until it is answered."""
         confirmed = dialog.phase is Phase.CONFIRMED
@@ -241,8 +298,7 @@ class OutwardPath:
             for entry in self._table.values():
                 if entry.dialog is dialog:
                     entry.worker = None
-        via = self._wire.outer_via(dialog.flow)
-        last = farewell(dialog, via, self._wire.outer)
+        last = self.last_word(dialog)
         if last is None:
             self._dialogs.remove(dialog)
             return
@@ -258,7 +314,8 @@ class OutwardPath:
         branch = (message.top_via.branch or "").removeprefix(COOKIE)
         entry = self._table.get(branch)
         if entry is None:
-            entry = Outward(message.method, None, (), dialog.flow, message, dialog)
+            flow = self._target_flow(dialog)
+            entry = Outward(message.method, None, (), flow, message, dialog)
             self._table.put(branch, entry, self._wire.now() + LIFE_S)
         self._repeat(entry, message, T1_S, self._wire.now() + GIVE_UP_S)
 
@@ -267,8 +324,15 @@ class OutwardPath:
         if entry.final is not None or self._wire.now() >= until:
             return
         if self._wire.send(entry.flow, message.to_bytes()) and entry.flow.transport == "udp":
-            later = min(2 * wait_s, T2_S)
-            self._clock.callLater(wait_s, lambda: self._repeat(entry, message, later, until))
+            self._later(wait_s, entry, message, until)
+
+    def _later(self, wait_s: float, entry: Outward, message: Request, until: float) -> None:
+        def again() -> None:
+            self._waiting.discard(call)
+            self._repeat(entry, message, min(2 * wait_s, T2_S), until)
+
+        call = self._clock.callLater(wait_s, again)
+        self._waiting.add(call)
 
     def _for_nobody(self, response: Response, entry: Outward) -> None:
         """An answer to the INVITE of a dead worker: acknowledged, and ended if it was a yes."""
@@ -295,7 +359,14 @@ class OutwardPath:
                 self._refuse(entry, original)
 
     def sweep(self) -> None:
-        self._table.sweep(self._wire.now())
+        for entry in self._table.sweep(self._wire.now()):
+            if entry.dialog is not None and outlived(entry.dialog, entry.method):
+                self._dialogs.remove(entry.dialog)
+
+    def stop(self) -> None:
+        for call in self._waiting:
+            call.cancel()
+        self._waiting.clear()
 
     def __len__(self) -> int:
         return len(self._table)

@@ -59,14 +59,16 @@ class Registrar:
             headers.append(("Require", "outbound"))
         return response_to(request, 200, to_tag=to_tag, headers=tuple(headers))
 
-    def account_at(self, flow: Flow) -> frozenset[str]:
-        """The accounts that have registered over this flow, and still are."""
+    def is_at(self, user: str, flow: Flow) -> bool:
+        """Whether the account has registered over this flow, and still is."""
         now = self._now()
-        return frozenset(
-            user
-            for user, bindings in self._bindings.items()
-            if any(b.flow == flow.name and b.expires_at > now for b in bindings)
-        )
+        bindings = self._bindings.get(user, ())
+        return any(b.flow == flow.name and b.expires_at > now for b in bindings)
+
+    def path_of(self, user: str, flow: str) -> tuple[str, ...]:
+        """The Path of what this account has registered over a flow (RFC 3327 §5.3)."""
+        bindings = live(self._bindings.get(user, ()), self._now())
+        return next((b.path for b in bindings if b.flow == flow), ())
 
     def flow_closed(self, flow: Flow) -> None:
         """What was registered over a connection is gone with it (RFC 5626 §4.2.2)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -34,6 +34,8 @@ class Inward:
     final: Response | None = None
     by_edge: bool = False
     """The final response was the edge's own: the ACK ends here."""
+    given_up: bool = False
+    """The caller sent CANCEL while the decision was under way."""
 
 
 @dataclass(slots=True)
@@ -48,7 +50,6 @@ class Outward:
     dialog: Dialog | None = None
     final: Response | None = None
     by_edge: bool = False
-    resend: list[Deferred[None]] = field(default_factory=list)
 
 
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class Table(Generic[T]):
     def values(self) -> tuple[T, ...]:
         return tuple(entry for _, entry in self._entries.values())
 
-    def sweep(self, now: float) -> None:
-        for key in [k for k, (until, _) in self._entries.items() if until <= now]:
-            del self._entries[key]
+    def sweep(self, now: float) -> tuple[T, ...]:
+        """Forget what is over; returns it."""
+        over = [k for k, (until, _) in self._entries.items() if until <= now]
+        return tuple(self._entries.pop(key)[1] for key in over)

@@ -35,8 +35,7 @@ class Wire:
     def send(self, flow: Flow, data: bytes) -> bool:
         """Send outwards; ``False`` when the connection is gone."""
         if flow.transport == "udp":
-            self.udp.send(data, flow.peer)
-            return True
+            return self.udp.send(data, flow.peer)
         connection = self.flows.connection(flow.name)
         if connection is None:
             return False

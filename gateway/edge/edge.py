@@ -63,7 +63,7 @@ class Edge:
         self._udp = Datagrams(self._from_outside)
         self._inside = Datagrams(self._from_inside)
         self._ports: list[Any] = []
-        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = reactor
         meters.registrations(0)
 
@@ -145,7 +145,8 @@ class Edge:
         for port in ports:
             await port.stopListening()
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Forget what is over; it happens by itself every ``SWEEP_S`` seconds."""
         self._registrar.sweep()
         self.inward.sweep()
         self.outward.sweep()

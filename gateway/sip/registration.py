@@ -20,6 +20,7 @@ class Binding:
     cseq: int
     expires_at: float
     flow: str
+    registered_at: float
     q: float = 1.0
     path: tuple[str, ...] = ()
 
@@ -61,7 +62,10 @@ def live(bindings: Bindings, now: float) -> Bindings:
 def apply(
     bindings: Bindings, request: Request, now: float, limits: Limits, flow: str
 ) -> Bindings | Refusal:
-    """The bindings after this REGISTER, or why it changes nothing at all."""
+    """The bindings after this REGISTER, best first, or why it changes nothing at all.
+
+    Of those with the same ``q`` the newest is first; beyond the limit the oldest are dropped.
+    """
     present = live(bindings, now)
     try:
         if request.wildcard_contact:
@@ -69,7 +73,7 @@ def apply(
         wanted = [_binding(c, request, now, limits, flow) for c in request.contacts]
     except SipSyntaxError as e:
         return Refusal(400, f"Bad Contact or Expires: {e}"[:200])
-    result = list(present)
+    result = sorted(present, key=lambda b: b.registered_at)
     for new in wanted:
         if isinstance(new, Refusal):
             return new
@@ -80,9 +84,9 @@ def apply(
             result.remove(old)
         if new.expires_at > now:
             result.append(new)
-    if len(result) > limits.contacts:
-        return Refusal(403, f"More than {limits.contacts} contacts")
-    return tuple(sorted(result, key=lambda b: -b.q))
+    # a phone that restarts leaves bindings behind; the newest of an account are the live ones
+    kept = result[-limits.contacts :]
+    return tuple(sorted(reversed(kept), key=lambda b: -b.q))
 
 
 def _remove_all(present: Bindings, request: Request) -> Bindings | Refusal:
@@ -109,6 +113,7 @@ def _binding(
         cseq=request.cseq.number,
         expires_at=now + min(asked, limits.max_s),
         flow=flow,
+        registered_at=now,
         q=_q(contact),
         path=request.headers.all("Path"),
     )

@@ -1,8 +1,15 @@
 """dm-gateway: bridges in-app direct-message voice calls to SIP telephony."""
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("dm-gateway")
-except PackageNotFoundError:  # run from a tree that was never installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> str:
+    # read when asked for: looking it up loads more than a media worker has any use for
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    try:
+        return version("dm-gateway")
+    except PackageNotFoundError:  # run from a tree that was never installed
+        return "0+unknown"

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred
 
 from gateway.errors import CannotStart, StoreUnavailable
 from gateway.settings import StoreSection
+from gateway.store.schema import HEAD
 
 log = structlog.get_logger()
 
@@ -64,10 +63,8 @@ class Database:
         if self.is_sqlite:
             event.listen(engine, "connect", _sqlite_pragmas)
         with engine.begin() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(_MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if _revision(connection) != HEAD:
+                _migrate(connection)
         self._engine = engine
 
     async def stop(self) -> None:
@@ -132,6 +129,26 @@ class Database:
         future = threads.submit(work)
         future.add_done_callback(lambda f: self._reactor.callFromThread(tell, f))
         return done
+
+
+def _revision(connection: Connection) -> str | None:
+    """Which migration the database is at."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def _migrate(connection: Connection) -> None:
+    # loaded only when there is something to do: it is 10 MB
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    log.info("store_migrated", to=HEAD)
 
 
 def _sqlite_pragmas(connection: Any, _record: object) -> None:

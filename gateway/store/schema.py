@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, MetaData, String, Table
 
+HEAD = "0001"
+"""The newest migration."""
+
 metadata = MetaData()
 
 calls = Table(

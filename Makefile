@@ -62,7 +62,7 @@ $(VENV)/.test-ready: $(VENV)/.run-ready
 
 define HINT
 
-  page     http://127.0.0.1:8080/app   sign in with any name, twice in two browser windows, and call
+  page     http://127.0.0.1:8080/app   sign in as Alice, in a private window as Bob, and call
   phone    SIP account 1001@dm.localhost, password secret1001, server 127.0.0.1:5060 (1002 likewise)
   baresip  <sip:1001@dm.localhost;transport=udp>;outbound="sip:127.0.0.1:5060";auth_user=1001;auth_pass=secret1001;regint=60
   watch    http://127.0.0.1:8080/healthz   http://127.0.0.1:8080/readyz   http://127.0.0.1:9478/metrics

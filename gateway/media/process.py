@@ -26,6 +26,13 @@ CHANNEL_IN, CHANNEL_OUT = 3, 4
 """Descriptors in the child."""
 
 
+_CHILD: Final = (
+    # the worker speaks no TLS; without the first line Twisted loads OpenSSL, 13 MB in each
+    "import sys; sys.modules['OpenSSL'] = None\n"
+    "from gateway.media.worker import main; main()"
+)
+
+
 class PoolSide(Protocol):
     """What a worker process tells the pool."""
 
@@ -167,7 +174,7 @@ class WorkerProcess(ProcessProtocol):
         self.amp = _Channel(self)
 
     def spawn(self) -> None:
-        args = [sys.executable, "-m", "gateway.media.worker", json.dumps(asdict(self._options))]
+        args = [sys.executable, "-c", _CHILD, json.dumps(asdict(self._options))]
         descriptors = {0: "w", 1: "r", 2: "r", CHANNEL_IN: "w", CHANNEL_OUT: "r"}
         self._reactor.spawnProcess(self, sys.executable, args, env=None, childFDs=descriptors)
         self._expect_beat(START_S)

@@ -1,7 +1,7 @@
 """A media worker: one process, one PJSIP endpoint, a few legs.
 
-Run by the pool as ``python -m gateway.media.worker OPTIONS`` with the channel to the daemon
-on descriptors 3 (in) and 4 (out): PJSIP prints to standard output before it can be told not
+Run by the pool with its options as the only argument and the channel to the daemon on
+descriptors 3 (in) and 4 (out): PJSIP prints to standard output before it can be told not
 to.  The worker does what it is told and connects nothing by itself.
 """
 
@@ -15,9 +15,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
-
-# The worker speaks no TLS; without this Twisted loads OpenSSL, 13 MB in each worker.
-sys.modules.setdefault("OpenSSL", None)  # type: ignore[arg-type]  # None: not to be imported
 
 from twisted.internet import reactor as _reactor
 from twisted.internet import stdio

@@ -31,7 +31,7 @@ PING_EVERY_S: Final = 20.0
 SILENT_S: Final = 45.0
 PARSE_ERRORS: Final = 10
 PARSE_ERRORS_WITHIN_S: Final = 60.0
-SEND_BUFFER_BYTES: Final = 256 * 1024
+SEND_BUFFER_BYTES: Final = 1024 * 1024  # several times what a resumed session may be told
 POLICY_VIOLATION: Final = 1008
 UNSUPPORTED: Final = 1003
 

@@ -17,7 +17,7 @@ from gateway.app.methods import Methods
 from gateway.app.origins import Origins
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import Tokens
-from gateway.calls.ports import DmCalls, History
+from gateway.calls.ports import Clock, DmCalls, History
 from gateway.errors import CannotStart
 from gateway.settings import Settings
 from gateway.values import HostPort
@@ -88,6 +88,9 @@ class Mountable(Protocol):
 class AppServer:
     """Everything that app clients and load balancers reach over HTTP.
 
+    ``reactor`` listens; ``clock`` (the reactor, unless tests give another) must tell the time of
+    day, as tokens need it.
+
     ``ready`` says what keeps the gateway from taking calls (nothing: it is ready); ``pages``
     adds routes of its own.
     """
@@ -101,6 +104,7 @@ class AppServer:
         history: History,
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
+        clock: Clock | None = None,
     ) -> None:
         self._http = settings.http
         self._reactor = reactor
@@ -111,8 +115,8 @@ class AppServer:
         room = Room(
             section=settings.app,
             ice_servers=[dict(server) for server in settings.webrtc.ice_servers],
-            clock=reactor,
-            tokens=Tokens(settings.app.token, reactor.seconds),
+            clock=clock or reactor,
+            tokens=Tokens(settings.app.token, (clock or reactor).seconds),
             sessions=sessions,
             methods=Methods(calls, history, sessions),
             origins=Origins(settings.http.allowed_origins),

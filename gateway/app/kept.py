@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_KEPT: Final = 256
-MAX_KEPT_BYTES: Final = 1 << 20
+MAX_KEPT_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,13 +110,17 @@ class ScriptedHistory:
 
 class Server:
     def __init__(
-        self, settings_: Settings | None = None, ready: Callable[[], Sequence[str]] = lambda: ()
+        self,
+        settings_: Settings | None = None,
+        ready: Callable[[], Sequence[str]] = lambda: (),
+        clock: Any = reactor,
     ) -> None:
+        self.clock = clock
         self.settings = settings_ or settings()
         self.clients: list[WsClient] = []
         self.calls = ScriptedCalls()
         self.history = ScriptedHistory()
-        self.sessions = Sessions(self.settings.app, reactor)
+        self.sessions = Sessions(self.settings.app, clock)
         self.server = AppServer(
             self.settings,
             reactor,
@@ -125,6 +129,7 @@ class Server:
             self.history,
             ready,
             Pages(self.settings, reactor.seconds),
+            clock,
         )
 
     @property
@@ -133,7 +138,7 @@ class Server:
 
     def token(self, user: str = "alice", **claims: Any) -> str:
         section = self.settings.app.token
-        return mint(section, user, now=reactor.seconds(), **{"ttl_s": 60, **claims})
+        return mint(section, user, now=self.clock.seconds(), **{"ttl_s": 3600, **claims})
 
     async def client(self, user: str = "alice", **options: Any) -> WsClient:
         """Signed in."""

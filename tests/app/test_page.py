@@ -46,7 +46,7 @@ ANSWER = """async (offer) => {
   pc.addTrack(out.stream.getTracks()[0], out.stream);
   await pc.setLocalDescription();
   while (pc.iceGatheringState !== "complete") {
-    await new Promise((done) => pc.addEventListener("icegatheringstatechange", done, { once: true }));
+    await new Promise((done) => { pc.onicegatheringstatechange = done; });
   }
   return pc.localDescription.sdp;
 }"""

@@ -266,8 +266,8 @@ class Pool:
 
     # -- for tests and the doctor
 
-    def pids(self) -> tuple[int, ...]:
-        return tuple(w.pid for w in self._workers)
+    def pids(self) -> dict[WorkerId, int]:
+        return {w.id: w.pid for w in self._workers}
 
 
 def _state(worker: WorkerProcess) -> WorkerState:

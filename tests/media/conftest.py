@@ -1,0 +1,46 @@
+"""A pool for each test that asks for one; it ends with the test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest_twisted
+
+if TYPE_CHECKING:  # it imports the reactor, which is not chosen yet when this file is read
+    from tests.media.scene import Scene
+
+MakeScene = Callable[..., Awaitable["Scene"]]
+
+
+@pytest_twisted.async_yield_fixture
+async def make_scene() -> AsyncIterator[MakeScene]:
+    """Makes pools with settings of the test's own."""
+    from tests.media.scene import Scene
+
+    made: list[Scene] = []
+
+    async def make(**settings: Any) -> Scene:
+        scene = Scene(**settings)
+        made.append(scene)
+        await scene.pool.start()
+        return scene
+
+    try:
+        yield make
+    finally:
+        for scene in made:
+            await scene.end()
+
+
+@pytest_twisted.async_yield_fixture
+async def scene() -> AsyncIterator[Scene]:
+    """A pool as the defaults make it, with one warm worker."""
+    from tests.media.scene import Scene
+
+    made = Scene()
+    try:
+        await made.pool.start()
+        yield made
+    finally:
+        await made.end()

@@ -44,6 +44,7 @@ class Engine:
         self._timer: DelayedCall | None = None
         self._back_at: float | None = None
         self._ever_failed = False
+        self._warn_at = 0.0
 
     def load(self) -> float:
         if self._back_at is None:
@@ -51,10 +52,14 @@ class Engine:
         halvings = (self._clock.seconds() - self._back_at) / self.HALVED_S
         return self.sessions + float(self.PENALTY * 0.5**halvings)
 
-    def attach(self, client: NgClient) -> None:
-        """Speak through this (open) client from now on, and find out whether it is up."""
+    def attach(self, client: NgClient, patience_s: float = 0.0) -> None:
+        """Speak through this (open) client from now on, and find out whether it is up.
+
+        ``patience_s``: it is just starting, so that silence is no news for so long.
+        """
         self.detach()
         self.client = client
+        self._warn_at = self._clock.seconds() + patience_s
         self._probe_s = self.PROBE_FIRST_S
         self._probe_in(0)
 
@@ -106,6 +111,7 @@ class Engine:
 
     def _seen(self) -> None:
         self.missed = 0
+        self._warn_at = 0.0
         self._probe_s = self.PROBE_FIRST_S
         if not self.up:
             self.up = True
@@ -117,9 +123,9 @@ class Engine:
 
     def _not_seen(self, why: str) -> None:
         self.missed += 1
-        if self.up or self.missed == 1:
+        if self._clock.seconds() >= self._warn_at:
+            self._warn_at = float("inf")
             log.warning("rtpengine_silent", engine=self.name, error=why)
-        self._ever_failed = True
         self._down()
         self._tell()
         self._probe_in(self._probe_s)

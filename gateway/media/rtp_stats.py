@@ -1,9 +1,7 @@
 """rtpengine's answer to ``query`` as the figures of a browser's leg.
 
 rtpengine counts packets itself; loss, jitter and round trips it knows from RTCP reports, listed
-by the SSRC that they are about.  Where it transcodes, it ends RTCP on both sides, and sends
-under SSRCs that the answer does not tie to a side: the reports about the stream to the browser
-are then those with the longer round trip, as the other side is this machine's loopback.
+by the SSRC of the stream that they are about, as it came in.
 """
 
 from __future__ import annotations
@@ -15,13 +13,12 @@ from gateway.values import LegStats, StreamStats
 
 def leg_stats(reply: dict[str, Any], browser: str, worker: str, codec: str) -> LegStats:
     """``received`` is what came from the browser; ``codec`` is what the browser hears."""
-    reports = sorted(_reports(reply), key=lambda r: r.rtt_ms, reverse=True)
-    of_browser = reports[0] if reports else None
-    of_worker = reports[1] if len(reports) > 1 else None
+    received, to_browser = _stream(reply, browser), _stream(reply, worker)
+    about_browser, about_worker = _report(reply, received), _report(reply, to_browser)
     return LegStats(
-        received=_stream(_packets(reply, browser), of_worker),
-        sent=_stream(_packets(reply, worker), of_browser),
-        rtt_ms=None if of_browser is None else of_browser.rtt_ms,
+        received=_figures(received, about_browser),
+        sent=_figures(to_browser, about_worker),
+        rtt_ms=None if about_worker is None else about_worker.rtt_ms,
         codec=codec,
     )
 
@@ -33,29 +30,28 @@ class _Report:
         self.rtt_ms = float(_number(latest, "round-trip time leg"))
 
 
-def _reports(reply: dict[str, Any]) -> list[_Report]:
-    found = []
-    for entry in _table(reply, "SSRC").values():
-        if isinstance(entry, dict):
-            entries = _table(entry, "MOS progression").get("entries")
-            latest = entries[-1] if isinstance(entries, list) and entries else None
-            average = _table(entry, "average MOS")
-            found.append(_Report(entry, latest if isinstance(latest, dict) else average))
-    return found
+def _report(reply: dict[str, Any], stream: dict[str, Any]) -> _Report | None:
+    entry = _table(_table(reply, "SSRC"), str(stream.get("SSRC")))
+    if not entry:
+        return None
+    entries = _table(entry, "MOS progression").get("entries")
+    latest = entries[-1] if isinstance(entries, list) and entries else None
+    average = _table(entry, "average MOS")
+    return _Report(entry, latest if isinstance(latest, dict) else average)
 
 
-def _packets(reply: dict[str, Any], tag: str) -> int:
-    """RTP packets that came in from one side."""
+def _stream(reply: dict[str, Any], tag: str) -> dict[str, Any]:
+    """The RTP stream that comes in from one side."""
     medias = _table(_table(reply, "tags"), tag).get("medias")
     if not isinstance(medias, list) or not medias or not isinstance(medias[0], dict):
-        return 0
+        return {}
     streams = medias[0].get("streams")
-    if not isinstance(streams, list) or not streams or not isinstance(streams[0], dict):
-        return 0
-    return _number(_table(streams[0], "stats"), "packets")
+    first = streams[0] if isinstance(streams, list) and streams else None
+    return first if isinstance(first, dict) else {}
 
 
-def _stream(packets: int, report: _Report | None) -> StreamStats:
+def _figures(stream: dict[str, Any], report: _Report | None) -> StreamStats:
+    packets = _number(_table(stream, "stats"), "packets")
     if report is None:
         return StreamStats(packets=packets)
     return StreamStats(packets=packets, lost=max(0, report.lost), jitter_ms=report.jitter_ms)

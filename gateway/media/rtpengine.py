@@ -101,6 +101,8 @@ class ManagedRtpengine:
     STOP_S: Final = 2.0
     MISSED_PINGS: Final = 2
     """So many (3 s each) without an answer: it hangs, and is killed."""
+    WATCH_S: Final = 0.5
+    REAP_S: Final = 0.05
     SILENT_S: Final = 14_400
     """A session without any packet for so long is nobody's."""
 
@@ -137,7 +139,7 @@ class ManagedRtpengine:
         self._interfaces = await self._addresses()
         self._spawn()
         deadline = self._reactor.seconds() + self.START_S
-        while not self.engine.up and self._failed_runs < self.START_RUNS:
+        while not (self.engine.up or self._stopping) and self._failed_runs < self.START_RUNS:
             left = deadline - self._reactor.seconds()
             if left <= 0:
                 break
@@ -165,6 +167,7 @@ class ManagedRtpengine:
 
             child.ended.addCallback(tell)
             kill = self._reactor.callLater(self.STOP_S, lambda: self._signal(signal.SIGKILL))
+            self._reap_until_ended()
             await gone
             if kill.active():
                 kill.cancel()
@@ -192,6 +195,7 @@ class ManagedRtpengine:
             f"--timeout={int(max(60, self._media.rtp_timeout_s * 2))}",
             f"--silent-timeout={self.SILENT_S}",
             "--delete-delay=0",
+            "--mos=LQ",  # else reports count only once a round trip is known
             "--log-stderr",
             "--no-log-timestamps",
             # warnings quote whole messages, SDP and keys with them
@@ -210,7 +214,7 @@ class ManagedRtpengine:
         child.ended.addCallback(self._ended)
         client = NgClient(ng, self._reactor)
         client.open()
-        self.engine.attach(client)
+        self.engine.attach(client, patience_s=2.0)
         self._look_after()
         log.info("rtpengine_started", pid=self.pid, ng=str(ng))
 
@@ -220,7 +224,18 @@ class ManagedRtpengine:
         if steady and self.engine.missed >= self.MISSED_PINGS:
             log.error("rtpengine_hangs", pid=self.pid)
             self._signal(signal.SIGKILL)
-        self._watch = self._reactor.callLater(1.0, self._look_after)
+        self._watch = self._reactor.callLater(self.WATCH_S, self._look_after)
+        self._reap()
+
+    def _reap(self) -> None:
+        """See its end also where nobody handles SIGCHLD (a reactor run without signal handlers)."""
+        if self._child is not None:
+            self._process.reapProcess()
+
+    def _reap_until_ended(self) -> None:
+        self._reap()
+        if self._child is not None:
+            self._reactor.callLater(self.REAP_S, self._reap_until_ended)
 
     def _ended(self, why: str) -> str:
         child, self._child = self._child, None
@@ -255,7 +270,7 @@ class ExternalRtpengine:
         self._reactor = reactor
 
     async def start(self) -> None:
-        """Wait for its first pong or its first silence; one that is down is no fault yet."""
+        """Begin to ping it; one that is down is no fault yet."""
         host, _, port = self.engine.name.rpartition(":")
         try:
             numeric = await self._reactor.resolve(host)
@@ -264,7 +279,6 @@ class ExternalRtpengine:
         client = NgClient(HostPort(numeric, int(port)), self._reactor)
         client.open()
         self.engine.attach(client)
-        await self.engine.settled(NgClient.IN_ALL_S)
 
     async def stop(self) -> None:
         self.engine.detach()
@@ -285,9 +299,12 @@ class Rtpengines(Engines):
         super().__init__([r.engine for r in self._running], reactor)
 
     async def start(self) -> None:
-        """``CannotStart`` where our own does not come up."""
+        """``CannotStart`` where our own does not come up, or a name cannot be resolved."""
         for one in self._running:
             await one.start()
+        for engine in self.all:  # pinged all at once, so only the first that is down costs time
+            if not engine.up and not engine.missed:
+                await engine.settled(NgClient.IN_ALL_S)
 
     async def stop(self) -> None:
         """Idempotent."""

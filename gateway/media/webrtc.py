@@ -264,7 +264,7 @@ class BrowserPath:
         if session.engine.split:
             request["direction"] = ["pub", "priv"]
         if self._transcodes(offered):
-            request["generate RTCP"] = "on"
+            request["flags"] = ["trust-address", "generate-RTCP"]
             request["codec"] = {
                 "consume": [offered.codec],
                 "transcode": [self._worker_codecs[0]],

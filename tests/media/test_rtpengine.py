@@ -145,6 +145,40 @@ async def test_it_dies_with_us_even_on_kill_9() -> None:
         await parent.stop()
 
 
+WITHOUT_SIGNALS = """
+import os
+from twisted.internet import asyncioreactor
+asyncioreactor.install()
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from tests.media.browser import rtpengines, settings
+from tests.peers.waiting import until
+
+async def main():
+    engines = rtpengines(settings())
+    await engines.start()
+    (engine,), client = engines.all, engines.all[0].client
+    os.kill(engines._running[0].pid, 9)
+    await until(lambda: engine.up and engine.client is not client, "it is back", 3)
+    await engines.stop()
+    print("well", flush=True)
+    reactor.stop()
+
+reactor.callWhenRunning(lambda: Deferred.fromCoroutine(main()).addErrback(print))
+reactor.run(installSignalHandlers=False)
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_its_end_is_seen_also_where_nobody_handles_sigchld() -> None:
+    gateway = Program([sys.executable, "-c", WITHOUT_SIGNALS], cwd=Path(__file__).parents[2])
+    try:
+        await gateway.stdout.expect(lambda line: line == "well", "a good end", 15)
+        assert await gateway.exited() == 0
+    finally:
+        await gateway.stop()
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_missing_program_is_told_with_what_would_be_right() -> None:
     block = BlockOfPorts(10)

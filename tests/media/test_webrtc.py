@@ -397,8 +397,8 @@ async def test_calls_go_on_while_one_of_two_external_rtpengines_dies(
 # -- figures
 
 
-def _side(packets: int) -> dict[str, Any]:
-    return {"medias": [{"streams": [{"stats": {"packets": packets}}]}]}
+def _side(ssrc: int, packets: int) -> dict[str, Any]:
+    return {"medias": [{"streams": [{"SSRC": ssrc, "stats": {"packets": packets}}]}]}
 
 
 def _report(lost: int, jitter: int, rtt: int) -> dict[str, Any]:
@@ -407,13 +407,13 @@ def _report(lost: int, jitter: int, rtt: int) -> dict[str, Any]:
     return {"cumulative loss": lost, "MOS progression": {"entries": [older, last]}}
 
 
-def test_reports_with_the_longer_way_are_the_browsers() -> None:
+def test_reports_are_told_apart_by_the_stream_they_are_about() -> None:
     reply = {
-        "tags": {"browser": _side(500), "worker": _side(480)},
-        "SSRC": {"1": _report(0, 1, 0), "2": _report(7, 12, 80)},
+        "tags": {"browser": _side(11, 500), "worker": _side(22, 480)},
+        "SSRC": {"11": _report(3, 1, 0), "22": _report(7, 12, 80), "33": _report(9, 9, 9)},
     }
     stats = leg_stats(reply, "browser", "worker", "opus")
-    assert stats.received == StreamStats(packets=500, lost=0, jitter_ms=1.0)
+    assert stats.received == StreamStats(packets=500, lost=3, jitter_ms=1.0)
     assert stats.sent == StreamStats(packets=480, lost=7, jitter_ms=12.0)
     assert (stats.rtt_ms, stats.codec) == (80.0, "opus")
 

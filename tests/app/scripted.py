@@ -180,7 +180,7 @@ class WsClient:
         self._next = 0
 
     async def connect(self, url: str, protocols: Sequence[str] = ("dm-call.v1",), **o: Any) -> None:
-        factory = WebSocketClientFactory(url, protocols=list(protocols), **o)
+        factory: Any = WebSocketClientFactory(url, protocols=list(protocols), **o)
         factory.protocol = _Protocol
         factory.noisy = False
         factory.owner = self

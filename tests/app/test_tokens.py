@@ -119,7 +119,7 @@ def test_a_public_key_or_a_key_set(algorithm: str, tmp_path: Path) -> None:
     ]
     pem = tmp_path / "key.pem"
     pem.write_text(_pem(keys[0]))
-    by_key = Tokens(TokenSection(algorithm=algorithm, key_file=pem, secret=None), lambda: NOW)  # type: ignore[arg-type]  # one of the two
+    by_key = Tokens(TokenSection(algorithm=algorithm, key_file=pem, secret=None), lambda: NOW)
     assert by_key.read(signed(GOOD, keys[0], algorithm=algorithm)).handle == "alice"
     for wrong in (
         signed(GOOD, keys[1], algorithm=algorithm),
@@ -135,7 +135,7 @@ def test_a_public_key_or_a_key_set(algorithm: str, tmp_path: Path) -> None:
     }
     set_file = tmp_path / "jwks.json"
     set_file.write_text(json.dumps(jwks))
-    by_set = Tokens(TokenSection(algorithm=algorithm, key_file=set_file), lambda: NOW)  # type: ignore[arg-type]  # one of the two
+    by_set = Tokens(TokenSection(algorithm=algorithm, key_file=set_file), lambda: NOW)
     for i, key in enumerate(keys):
         token = signed(GOOD, key, algorithm=algorithm, headers={"kid": str(i)})
         assert by_set.read(token).handle == "alice"

@@ -141,9 +141,12 @@ function incoming(call) {
   const name = threads.nameOf(call.peer.address);
   if (name) call.peer = { ...call.peer, name };
   else if (!call.peer.name) call.peer = { ...call.peer, name: call.peer.address.replace(/^\w+:/, "") };
-  call.addEventListener("change", () => {
-    if (call.state === "accepted") threads.open(call.peer.address, call.peer.name);
-  });
+  const opens = () => {
+    if (call.state !== "accepted" && call.state !== "connected") return;
+    call.removeEventListener("change", opens);
+    threads.open(call.peer.address, call.peer.name);
+  };
+  call.addEventListener("change", opens);
   view.offer(call);
 }
 
@@ -172,5 +175,8 @@ $("login-form").addEventListener("submit", (event) => {
 $("logout-button").addEventListener("click", signOut);
 $("call-button").addEventListener("click", callOut);
 window.addEventListener("pagehide", () => client?.stop());
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload(); // taken out of the browser's cache: its session is over
+});
 
 prepare();

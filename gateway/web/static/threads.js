@@ -68,7 +68,9 @@ export class Threads extends EventTarget {
     this.#list();
     this.#draw();
     this.#load(thread);
-    $("message-text").focus({ preventScroll: true });
+    // on a telephone the keyboard would cover what is to be read
+    const first = matchMedia("(min-width: 720px)").matches ? "message-text" : "thread-name";
+    $(first).focus({ preventScroll: true });
   }
 
   close() {
@@ -102,7 +104,7 @@ export class Threads extends EventTarget {
   }
 
   #add(section, address, name) {
-    const thread = { section, address, name, messages: [], calls: new Map(), next: null, unread: 0 };
+    const thread = { section, address, name, messages: [], calls: new Map(), next: undefined, unread: 0 };
     this.#threads.set(address, thread);
     return thread;
   }
@@ -136,7 +138,7 @@ export class Threads extends EventTarget {
     try {
       const page = await this.#client.request("history.list", params);
       for (const item of page.calls) thread.calls.set(item.call, item);
-      if (before || thread.next === null) thread.next = page.next ?? null;
+      if (before || thread.next === undefined) thread.next = page.next ?? null;
     } catch {
       return; // the calls that are shown already stay
     }
@@ -181,7 +183,7 @@ export class Threads extends EventTarget {
     const fromEnd = log.scrollHeight - log.scrollTop;
     const empty = make("li", { className: "empty", text: "No messages or calls yet" });
     $("thread-items").replaceChildren(...(all.length ? all.map(row) : [empty]));
-    $("history-more").hidden = thread.next === null;
+    $("history-more").hidden = !thread.next;
     log.scrollTop = keepPlace ? log.scrollHeight - fromEnd : log.scrollHeight;
   }
 }

@@ -11,11 +11,16 @@ from tests.peers.gateway import Gateway
 from tests.peers.waiting import NotSeen, until
 
 
+PER_WORKER = 5
+"""Descriptors that the daemon holds for a worker: its channel and standard streams (pipes), and
+the socket that claims its block of RTP ports.  The pool grows under load, and may stay so."""
+
+
 def held(gateway: Gateway) -> dict[str, int]:
     """Sockets, pipes and files of the daemon, of rtpengine and of its busiest worker."""
     most = max((_descriptors(p.pid) for p in gateway.workers()), default=0)
     return {
-        "daemon": _daemon_descriptors(gateway) - 4 * len(gateway.workers()),
+        "daemon": _daemon_descriptors(gateway) - PER_WORKER * len(gateway.workers()),
         "rtpengine": sum(_descriptors(p.pid) for p in gateway.rtpengine()),
         "worker": most,
         "rtpengine sessions": gateway.rtpengine_sessions(),

@@ -133,7 +133,7 @@ async def test_sip_to_sip(gateway: Gateway, cast: Cast) -> None:
     one, two = await cast.registered(gateway, "1001"), await cast.registered(gateway, "1002")
     async with nothing_left(gateway):
         outgoing = one.call("1002", one.stream("PCMU", 440))
-        await outgoing.admitted()
+        outgoing.send_invite()
         incoming = await two.incoming()
         incoming.stream = two.stream("PCMA", 700)
         incoming.answer(180)
@@ -237,7 +237,6 @@ async def test_hold_and_mute_from_the_app(gateway: Gateway, cast: Cast) -> None:
         held = _in_background(alice.request("call.hold", call=call, held=True))
         await _answer_reinvite(phone, sip, seen, "sendonly", "recvonly")
         await held
-        await alice.event("call.held", call=call, held=True)
         await hears_silence(sip.stream, 1000)
         await hears_silence(mine, 440)
         seen = phone.messages.mark()

@@ -34,10 +34,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 
 @pytest_twisted.ensureDeferred
-async def test_sipp_with_a_wrong_password_is_challenged_again(gateway: Gateway, cast: Cast) -> None:
+async def test_sipp_with_a_wrong_password_is_refused(gateway: Gateway, cast: Cast) -> None:
     await cast.client(gateway)
     async with nothing_left(gateway):
-        sipp = cast.sipp("refused", gateway, password="wrong-one", final=407)
+        sipp = cast.sipp("refused", gateway, password="wrong-one", final=403)
         (await sipp.run()).assert_all(1)
         register = cast.sipp("register", gateway, password="wrong-one", final=401)
         (await register.run()).assert_all(1)

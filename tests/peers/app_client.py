@@ -298,5 +298,5 @@ def event_type(sdp: str) -> int | None:
 
 def take_answer(stream: RtpStream, sdp: str) -> None:
     """Send where the answer says, with its payload types."""
-    stream.event_pt = event_type(sdp) or stream.event_pt
+    stream.send_event_pt = event_type(sdp) or stream.event_pt
     stream.send_to(*media_address(sdp))

@@ -15,7 +15,7 @@ from tests.peers.gateway import Gateway
 from tests.peers.rtp import RtpStream
 from tests.peers.sip_phone import SipPhone
 from tests.peers.sipp import Sipp
-from tests.peers.waiting import together
+from tests.peers.waiting import NotSeen, together
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AppClient)
@@ -28,6 +28,7 @@ class Cast:
         self._directory = directory
         self._ends: list[Callable[[], Coroutine[Any, Any, Any]]] = []
         self._count = 0
+        self._clean: set[Gateway] = set()
 
     def place(self, name: str) -> Path:
         """A fresh directory."""
@@ -51,6 +52,7 @@ class Cast:
             options.setdefault("user", "1001")
             options.setdefault("registrar", str(gateway.sip))
             options.setdefault("password", f"secret{options['user']}")
+            await self._fresh(gateway)
         phone = self.bare_baresip(**options)
         await phone.open()
         return phone
@@ -66,6 +68,7 @@ class Cast:
         return self.sip_phone(str(gateway.sip), user, **options)
 
     async def registered(self, gateway: Gateway, user: str = "1001", **options: Any) -> SipPhone:
+        await self._fresh(gateway)
         phone = self.phone(gateway, user, **options)
         response = await phone.register()
         assert response.code == 200, str(response)
@@ -89,7 +92,22 @@ class Cast:
     async def server(self, gateway: Gateway, user: str = "shop", **claims: Any) -> AppServer:
         return await self._sign_in(AppServer(user), gateway, **claims)
 
+    async def _fresh(self, gateway: Gateway) -> None:
+        """A test begins without bindings and calls of an earlier one, even if that failed."""
+        if gateway in self._clean:
+            return
+        self._clean.add(gateway)
+        try:
+            await gateway.at_rest(3)
+        except NotSeen:
+            await gateway.end()
+            await gateway.up()
+        for account in gateway.settings.sip.accounts:
+            phone = self.phone(gateway, account.user)
+            assert (await phone.register(expires=0, contact="*")).code == 200
+
     async def _sign_in(self, client: A, gateway: Gateway, **claims: Any) -> A:
+        await self._fresh(gateway)
         self._ends.append(client.leave)
         await client.connect(gateway)
         await client.open(gateway.token(client.user, **claims))

@@ -86,7 +86,8 @@ class RtpStream(DatagramProtocol):
     """One end of a G.711 RTP session with telephone-event, on a UDP socket of its own."""
 
     def __init__(self, codec: str = "PCMU", hz: float | None = 1000, event_pt: int = 101) -> None:
-        self.codec, self.event_pt = codec, event_pt
+        self.codec = codec
+        self.event_pt = self.send_event_pt = event_pt  # what we announce, what the far end does
         self.payload_type = _PT[codec]
         self.port = free_ports(2, step=1)
         self.heard = Heard()
@@ -154,7 +155,7 @@ class RtpStream(DatagramProtocol):
             for repeat in range(3 if last else 1):  # RFC 4733 §2.5.1.4: the end three times
                 if repeat:
                     self._sequence = (self._sequence + 1) & 0xFFFF
-                self._packet(self.event_pt, self._event_start, payload, marker=first)
+                self._packet(self.send_event_pt, self._event_start, payload, marker=first)
         if left == 1:
             self._events.popleft()
             self._event_frames = 0

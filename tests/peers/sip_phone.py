@@ -299,7 +299,7 @@ class SipCall:
 
     def listen_to(self, sdp: str) -> None:
         assert self.stream is not None
-        self.stream.event_pt = event_type(sdp) or self.stream.event_pt
+        self.stream.send_event_pt = event_type(sdp) or self.stream.event_pt
         chosen = re.search(r"^m=audio \d+ \S+ (\d+)", sdp, re.M)
         if chosen and int(chosen[1]) in (0, 8):
             self.stream.payload_type = int(chosen[1])

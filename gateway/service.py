@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
+from twisted.internet.process import reapAllProcesses
 from twisted.python.failure import Failure
 
 from gateway import __version__
@@ -259,6 +260,8 @@ def run(settings: Settings, loop: asyncio.AbstractEventLoop, reactor: Any) -> in
     logs.begin(settings.daemon.log_level, settings.daemon.log_format)
     daemon = _Daemon(settings, reactor)
     reactor.callWhenRunning(daemon.begin)
+    # the reactor's own handlers are not installed, so children are reaped here
+    loop.add_signal_handler(signal.SIGCHLD, reapAllProcesses)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.signalled)
     reactor.run(installSignalHandlers=False)

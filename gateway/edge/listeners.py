@@ -80,17 +80,15 @@ class Stream(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         self.resetTimeout()
         try:
-            messages = self._framer.feed(data)
+            for message in self._framer.feed(data):
+                if isinstance(message, KeepAlive):
+                    self.send(b"\r\n")
+                elif self.flow is not None:
+                    self._events.message(message, self.flow)
         except FramingError as e:
             log.info("stream_lost", peer=str(self.flow.peer) if self.flow else "", why=str(e))
             self._events.dropped("framing")
             self.abort()
-            return
-        for message in messages:
-            if isinstance(message, KeepAlive):
-                self.send(b"\r\n")
-            elif self.flow is not None:
-                self._events.message(message, self.flow)
 
     def send(self, data: bytes) -> None:
         transport: Any = self.transport

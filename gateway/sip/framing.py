@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.sip.errors import FramingError, SipParseError
@@ -24,19 +25,16 @@ class StreamFramer:
         self._head: Message | None = None
         self._body_length = 0
 
-    def feed(self, data: bytes) -> list[Message | KeepAlive | SipParseError]:
-        """The messages that are complete now.
+    def feed(self, data: bytes) -> Iterator[Message | KeepAlive | SipParseError]:
+        """The messages that are complete now, one after the other.
 
         A message with a known length that is wrong otherwise comes as the ``SipParseError``
-        it raised, and the stream goes on.  ``FramingError`` when it cannot.
+        it raised, and the stream goes on.  ``FramingError``, after the messages before it, when
+        it cannot.
         """
         self._buffer += data
-        out: list[Message | KeepAlive | SipParseError] = []
-        while True:
-            found = self._next()
-            if found is None:
-                return out
-            out.append(found)
+        while (found := self._next()) is not None:
+            yield found
 
     def _next(self) -> Message | KeepAlive | SipParseError | None:
         if self._head is None:

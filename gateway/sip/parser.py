@@ -13,7 +13,7 @@ MAX_HEADERS: Final = 256
 MAX_HEADER_BYTES: Final = 32_768
 
 _STATUS: Final = re.compile(r"SIP/(\d{1,3}\.\d{1,3}) (\d{1,20}) ?(.*)", re.IGNORECASE)
-_REQUEST: Final = re.compile(r"([^ \t]+) (.+) SIP/(\d{1,3}\.\d{1,3})", re.IGNORECASE)
+_REQUEST: Final = re.compile(r"([^ \t]+) (.+) SIP/(\d{1,3}\.\d{1,3})([ \t]*)", re.IGNORECASE)
 _FOLD: Final = re.compile(r"\r?\n[ \t]+")
 _MANDATORY: Final = ("Via", "From", "To", "Call-ID", "CSeq")
 _ONCE: Final = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
@@ -112,6 +112,8 @@ def _request(match: re.Match[str], headers: Headers, broken: str | None) -> Requ
         raise SipParseError(f"version {match[3]} is not 2.0", 505, _answerable(request))
     if not TOKEN.fullmatch(method):
         raise SipParseError(f"bad method {method[:40]!r}", 400, _answerable(request))
+    if match[4]:
+        raise SipParseError("white space ends the request line", 400, _answerable(request))
     if re.search(r"[\s<>\"]", uri):
         raise SipParseError(f"bad Request-URI {uri[:60]!r}", 400, _answerable(request))
     if broken:

@@ -201,12 +201,23 @@ class Leg:
         prm = pj.CallOpParam(True)
         prm.statusCode = code
         prm.reason = text
-        if cause:
-            prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
         try:
+            if cause and self._is_calling():
+                prm.statusCode = cause  # PJSIP makes the Reason header of a CANCEL from it
+            elif cause:
+                prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
             self._call.hangup(prm)
         except pj.Error:
             self._finish(LegEnd(code, text, remote=False))
+
+    def _is_calling(self) -> bool:
+        """An INVITE of ours has no final response yet."""
+        info = self._call.getInfo() if self._call is not None else None
+        return (
+            info is not None
+            and info.role == pj.PJSIP_ROLE_UAC
+            and info.state in (pj.PJSIP_INV_STATE_CALLING, pj.PJSIP_INV_STATE_EARLY)
+        )
 
     def _finish(self, end: LegEnd) -> None:
         if self._closed:

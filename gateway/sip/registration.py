@@ -85,8 +85,8 @@ def apply(
         if new.expires_at > now:
             result.append(new)
     # a phone that restarts leaves bindings behind; the newest of an account are the live ones
-    kept = result[-limits.contacts :]
-    return tuple(sorted(reversed(kept), key=lambda b: -b.q))
+    newest_first = result[-limits.contacts :][::-1]
+    return tuple(sorted(newest_first, key=lambda b: -b.q))
 
 
 def _remove_all(present: Bindings, request: Request) -> Bindings | Refusal:

@@ -10,7 +10,6 @@ from pathlib import Path
 from tests.peers.gateway import Gateway
 from tests.peers.waiting import NotSeen, until
 
-
 PER_WORKER = 5
 """Descriptors that the daemon holds for a worker: its channel and standard streams (pipes), and
 the socket that claims its block of RTP ports.  The pool grows under load, and may stay so."""

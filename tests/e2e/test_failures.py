@@ -39,7 +39,7 @@ async def test_sipp_with_a_wrong_password_is_refused(gateway: Gateway, cast: Cas
     async with nothing_left(gateway):
         sipp = cast.sipp("refused", gateway, password="wrong-one", final=403)
         (await sipp.run()).assert_all(1)
-        register = cast.sipp("register", gateway, password="wrong-one", final=401)
+        register = cast.sipp("register", gateway, password="wrong-one", final=403)
         (await register.run()).assert_all(1)
         assert await gateway.metric("dmgw_registrations") == 0
 

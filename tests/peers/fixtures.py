@@ -152,6 +152,7 @@ SHARED = (
     "app.plain_rtp=true",
     "app.dev_login=true",
     "app.invites_per_minute=1000",
+    "app.clients_per_user=100",
     "calls.calls_per_user=100",
 )
 """Settings of a gateway that many tests share: limits that they would meet are out of the way."""

@@ -244,7 +244,7 @@ def test_user_and_directories_are_made(tmp_path: Path) -> None:
     made = _run("systemd-tmpfiles", "--create", f"--root={tmp_path}", mine)
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "etc/dm-gateway").stat().st_mode & 0o777 == 0o750
-    assert (tmp_path / "etc/dm-gateway/secrets").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "etc/dm-gateway/secrets").stat().st_mode & 0o777 == 0o750
 
 
 # --- documents --------------------------------------------------------------------------

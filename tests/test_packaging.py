@@ -73,7 +73,7 @@ def _needed() -> dict[str, str]:
 
 
 def test_every_python_package_is_pinned_to_the_version_that_is_tested() -> None:
-    pins = {}
+    pins: dict[str, str] = {}
     for line in (TOP / "conf/constraints.txt").read_text(encoding="utf-8").splitlines():
         name, equals, version = line.partition("==")
         assert equals, f"not a pin: {line!r}"

@@ -173,6 +173,8 @@ class AppClient:
             stream = self.media.get(params["call"])
             if stream is not None:
                 take_answer(stream, params["sdp"])
+        if method == "call.ended" and params["call"] in self.media:
+            self.media[params["call"]].quiet()  # the port may be another call's in a moment
         if self.on_event is not None:
             self.on_event(method, params)
 
@@ -255,10 +257,6 @@ class AppServer(AppClient):
         if method == "call.incoming":
             done = Deferred.fromCoroutine(self.accept(params["call"]))
             done.addErrback(lambda f: self.failures.append(f"{params['call']}: {f.value}"))
-        elif method == "call.ended":
-            stream = self.media.get(params["call"])
-            if stream is not None:
-                stream.quiet()
 
 
 def plain_offer(stream: RtpStream, codecs: tuple[str, ...] | None = None) -> str:

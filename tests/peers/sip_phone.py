@@ -56,6 +56,7 @@ class SipPhone(DatagramProtocol):
         self.auto_bye = True
         self.on_message: Callable[[SipMessage, float], None] | None = None
         self._streams: list[RtpStream] = []
+        self._speaking: dict[str, list[RtpStream]] = {}
         self._register_id, self._register_cseq = secrets.token_hex(8), 0
         self._listener = reactor.listenUDP(
             self.port, self, interface="127.0.0.1", maxPacketSize=65536
@@ -73,6 +74,10 @@ class SipPhone(DatagramProtocol):
         stream = RtpStream(codec, hz)
         self._streams.append(stream)
         return stream
+
+    def speaks(self, call_id: str, stream: RtpStream) -> None:
+        """This stream is silent once the dialog has ended."""
+        self._speaking.setdefault(call_id, []).append(stream)
 
     @property
     def contact(self) -> str:
@@ -95,6 +100,9 @@ class SipPhone(DatagramProtocol):
         message = SipMessage.parse(datagram)
         if self.on_message is not None:
             self.on_message(message, now)
+        if (message.code in (200, 481) and message.method == "BYE") or message.first[:4] == "BYE ":
+            for stream in self._speaking.pop(message.call_id, ()):
+                stream.quiet()  # the far end's port may be another call's in a moment
         by_itself = ("OPTIONS", "BYE") if self.auto_bye else ("OPTIONS",)
         if not message.code and message.method in by_itself:
             self.send(reply(message, 200, "OK"))
@@ -305,6 +313,7 @@ class SipCall:
             self.stream.payload_type = int(chosen[1])
             self.stream.codec = "PCMU" if chosen[1] == "0" else "PCMA"
         self.stream.send_to(*media_address(sdp))
+        self.phone.speaks(self.call_id, self.stream)
 
     def ack(self, response: SipMessage, body: str = "") -> None:
         """ACK: of its own for a 2xx, in the INVITE's transaction else (RFC 3261 §17.1.1.3)."""

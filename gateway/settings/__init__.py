@@ -1,0 +1,44 @@
+"""Frozen settings, one class a section, read from YAML with every fault told at once.
+
+``load(path, overrides)`` is the one door.  Units are in the names: ``_s`` seconds,
+``_ms`` milliseconds, ``_bytes`` bytes.
+"""
+
+from __future__ import annotations
+
+from gateway.settings.loading import load, secret
+from gateway.settings.sections import (
+    Account,
+    AppSection,
+    CallsSection,
+    DaemonSection,
+    HttpSection,
+    MediaSection,
+    MetricsSection,
+    Section,
+    Settings,
+    SipSection,
+    StoreSection,
+    TokenSection,
+    TrustedSource,
+    WebRtcSection,
+)
+
+__all__ = [
+    "Account",
+    "AppSection",
+    "CallsSection",
+    "DaemonSection",
+    "HttpSection",
+    "MediaSection",
+    "MetricsSection",
+    "Section",
+    "Settings",
+    "SipSection",
+    "StoreSection",
+    "TokenSection",
+    "TrustedSource",
+    "WebRtcSection",
+    "load",
+    "secret",
+]

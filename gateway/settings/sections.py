@@ -1,0 +1,323 @@
+"""The sections of a settings file: frozen, one class each, with defaults and bounds.
+
+What one section can judge alone is judged here; ``contradictions`` has what takes two.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from gateway.values import HANDLE
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+AT_KEY: Final = "at_key"
+"""The type of an error that a whole section finds, and that one of its keys is at fault for."""
+
+_STORE = re.compile(
+    r"sqlite(\+pysqlite)?:///(?!:memory:)[^?]+(\?.*)?|postgresql(\+[a-z0-9]+)?://.+"
+)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.\-]+(:[0-9]{1,5})?")
+_NG_ADDRESS = re.compile(r"[A-Za-z0-9.\-]{1,253}:[0-9]{1,5}")
+_ICE_URL = re.compile(r"(stun|stuns|turn|turns):\S+")
+
+
+def _at(key: str, problem: str) -> PydanticCustomError:
+    """A fault of the section that is told with the line of ``key``."""
+    return PydanticCustomError(AT_KEY, "{problem}", {"key": key, "problem": problem})
+
+
+def _known_host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.\-:]{1,253}", text):
+        raise ValueError(f"{text[:80]!r} is neither a host name nor an IP address")
+    if text.replace(".", "").isdigit() or ":" in text:
+        return _numeric(text)
+    return text
+
+
+def _numeric(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is not an IP address") from None
+
+
+def _known_store(text: str) -> str:
+    if not _STORE.fullmatch(text):
+        raise ValueError(
+            "is not the URL of a database that is known; right are sqlite:///relative/file, "
+            "sqlite:////absolute/file, postgresql+DRIVER://USER:PASSWORD@HOST/NAME"
+        )
+    return text
+
+
+def _known_origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is not an origin; right is https://app.example.org")
+    return text
+
+
+def _known_ice_server(server: Mapping[str, Any]) -> Mapping[str, Any]:
+    urls = server.get("urls")
+    listed = [urls] if isinstance(urls, str) else urls
+    if not isinstance(listed, list) or not listed:
+        raise ValueError("needs urls: one, or a list")
+    for url in listed:
+        if not isinstance(url, str) or not _ICE_URL.fullmatch(url):
+            raise ValueError("urls begin with stun:, stuns:, turn: or turns:")
+    if strange := sorted(set(server) - {"urls", "username", "credential"}):
+        raise ValueError(f"{strange[0]!r} is none of urls, username, credential")
+    return server
+
+
+def _at_least(characters: int, source: str = "") -> AfterValidator:
+    def check(value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < characters:
+            raise ValueError(f"has fewer than {characters} characters{source}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _wide(ports: tuple[int, int]) -> tuple[int, int]:
+    first, last = ports
+    if last - first < 400 or first < 1024:
+        raise ValueError("needs the first and the last of at least 400 ports, all above 1023")
+    return ports
+
+
+Host = Annotated[str, AfterValidator(_known_host)]
+Address = Annotated[str, AfterValidator(_numeric)]
+Origin = Annotated[str, AfterValidator(_known_origin)]
+IceServer = Annotated[Mapping[str, Any], AfterValidator(_known_ice_server)]
+DigestAlgorithm = Literal["MD5", "SHA-256"]
+PjsipCodec = Literal["G722", "PCMU", "PCMA", "iLBC", "GSM", "speex"]
+WebRtcCodec = Literal["opus", "G722", "PCMU", "PCMA"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """YAML reads ``on`` and ``no`` as truth values, which would be taken for 1 and 0."""
+        name = info.field_name
+        if isinstance(value, bool) and name and cls.model_fields[name].annotation in (int, float):
+            raise ValueError("should be a number, not true or false")
+        return value
+
+
+class Account(Section):
+    """A softphone's account: its user part, its digest password, the name shown to callees."""
+
+    user: Annotated[str, Field(pattern=f"^{HANDLE.pattern}$")]
+    password: Annotated[SecretStr | None, _at_least(8)] = None
+    password_file: Path | None = None
+    name: Annotated[str, Field(max_length=100)] = ""
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if self.password is None and self.password_file is None:
+            raise ValueError("needs password or password_file")
+        if self.password is not None and self.password_file is not None:
+            raise _at("password_file", "is there beside password; keep one")
+        return self
+
+
+class TrustedSource(Section):
+    """A peer whose requests need no digest: its numeric address, and what it is called in logs."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+    address: Address
+
+
+class SipSection(Section):
+    """The edge's SIP address and its bounds."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 5060
+    domain: Host = "dm.localhost"
+    public_host: Host | None = Field(
+        None, description="address written into Via and Contact, where it is not host (1:1 NAT)"
+    )
+    accounts: tuple[Account, ...] = ()
+    trusted: tuple[TrustedSource, ...] = ()
+    digest_algorithms: Annotated[tuple[DigestAlgorithm, ...], Field(min_length=1)] = (
+        "SHA-256",
+        "MD5",
+    )
+    nonce_lifetime_s: Seconds = 300
+    registration_min_s: Annotated[int, Field(ge=1, le=3600)] = 30
+    registration_max_s: Annotated[int, Field(ge=60, le=86_400)] = 3600
+    contacts_per_account: Annotated[int, Field(ge=1, le=20)] = 5
+    max_message_bytes: Annotated[int, Field(ge=1500, le=65_535)] = 65_535
+    tcp_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    tcp_idle_s: Seconds = 300
+    requests_per_s: Annotated[float, Field(gt=0)] = Field(
+        200, description="requests a second taken from one address, in the long run"
+    )
+    requests_burst: Annotated[int, Field(ge=1)] = 400
+    dialogs: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
+
+    @model_validator(mode="after")
+    def _expiry_order(self) -> Self:
+        if self.registration_min_s > self.registration_max_s:
+            problem = f"is above registration_max_s, {self.registration_max_s}"
+            raise _at("registration_min_s", problem)
+        return self
+
+
+class HttpSection(Section):
+    host: Host = "127.0.0.1"
+    port: Port = 8080
+    allowed_origins: tuple[Origin, ...] = Field(
+        (), description="origins besides our own whose pages may open /v1/dm"
+    )
+
+
+class MetricsSection(Section):
+    host: Host = "127.0.0.1"
+    port: Port = 9478
+
+
+class StoreSection(Section):
+    url: Annotated[str, AfterValidator(_known_store)] = "sqlite:///var/dm-gateway.db"
+
+
+class TokenSection(Section):
+    """Who signs the tokens of app clients; one of secret, secret_file, key_file."""
+
+    algorithm: Literal["HS256", "RS256", "ES256"] = "HS256"
+    secret: Annotated[SecretStr | None, _at_least(32, " (RFC 7518 §3.2)")] = None
+    secret_file: Path | None = None
+    key_file: Path | None = Field(None, description="PEM public key, for RS256 and ES256")
+    issuer: str | None = None
+    leeway_s: Annotated[float, Field(ge=0, le=300)] = 30
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        given = [k for k in ("secret", "secret_file", "key_file") if getattr(self, k) is not None]
+        wanted = ("secret", "secret_file") if self.algorithm == "HS256" else ("key_file",)
+        choice = " or ".join(wanted)
+        for key in given:
+            if key not in wanted:
+                raise _at(key, f"is nothing that {self.algorithm} uses; it needs {choice}")
+        if not given:
+            raise ValueError(f"{self.algorithm} needs {choice}")
+        if len(given) > 1:
+            raise _at(given[1], f"is there beside {given[0]}; keep one")
+        return self
+
+
+class AppSection(Section):
+    """In-app clients."""
+
+    token: TokenSection
+    plain_rtp: bool = False
+    dev_login: bool = False
+    reconnect_grace_s: Seconds = 10
+    media_wait_s: Seconds = Field(10, description="for call.media, after accepting without sdp")
+    clients_per_user: Annotated[int, Field(ge=1, le=100)] = 10
+    max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    requests_per_s: Annotated[float, Field(gt=0)] = 20
+    requests_burst: Annotated[int, Field(ge=1)] = 100
+    invites_per_minute: Annotated[float, Field(gt=0)] = 30
+
+
+class CallsSection(Section):
+    ring_s: Annotated[float, Field(ge=1, le=180)] = 45
+    max_duration_s: Seconds = 14_400
+    max_calls: Annotated[int, Field(ge=1)] = 1000
+    calls_per_user: Annotated[int, Field(ge=1)] = 4
+    setup_s: Seconds = Field(10, description="for both media to stand, once both have accepted")
+
+
+class MediaSection(Section):
+    """The worker pool and the RTP of SIP legs."""
+
+    host: Host = Field("127.0.0.1", description="address that SIP legs' RTP is bound to")
+    public_host: Host | None = Field(None, description="address written into SDP, if not host")
+    codecs: Annotated[tuple[PjsipCodec, ...], Field(min_length=1)] = ("G722", "PCMU", "PCMA")
+    legs_per_worker: Annotated[int, Field(ge=2, le=64)] = 4
+    warm_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    max_workers: Annotated[int, Field(ge=1, le=1024)] = 64
+    ptime_ms: Literal[10, 20, 30, 40, 50, 60] = 20
+    rtp_ports: Annotated[tuple[Port, Port], AfterValidator(_wide)] = Field(
+        (30_000, 39_999), description="first and last; each worker and rtpengine takes a free block"
+    )
+    rtp_timeout_s: Seconds = 60
+    ringback: bool = True
+    stats_interval_s: Seconds = 5
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        if self.warm_workers > self.max_workers:
+            raise _at("warm_workers", f"is above max_workers, {self.max_workers}")
+        return self
+
+
+class WebRtcSection(Section):
+    """``rtpengine``: ``managed`` (started and watched by us), ``off``, or NG addresses."""
+
+    rtpengine: Literal["managed", "off"] | Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "managed"
+    )
+    program: Path = Path("/usr/bin/rtpengine")
+    host: Host = Field("127.0.0.1", description="address a managed rtpengine gives to browsers")
+    public_host: Host | None = None
+    codecs: Annotated[tuple[WebRtcCodec, ...], Field(min_length=1)] = ("opus", "G722", "PCMU")
+    ice_servers: tuple[IceServer, ...] = ()
+
+    @field_validator("rtpengine", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        if value is False:  # what YAML makes of a bare off
+            return "off"
+        if value in ("managed", "off"):
+            return value
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError("should be managed, off, or a list of HOST:PORT")
+        for entry in value:
+            if not _NG_ADDRESS.fullmatch(str(entry)):
+                raise ValueError(f"{str(entry)[:80]!r} is not HOST:PORT")
+        return tuple(str(entry) for entry in value)
+
+
+class DaemonSection(Section):
+    drain_s: Annotated[float, Field(ge=0, le=86_400)] = 30
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+
+
+class Settings(Section):
+    """The whole settings file."""
+
+    daemon: DaemonSection = DaemonSection()
+    sip: SipSection = SipSection()
+    http: HttpSection = HttpSection()
+    metrics: MetricsSection = MetricsSection()
+    store: StoreSection = StoreSection()
+    app: AppSection
+    calls: CallsSection = CallsSection()
+    media: MediaSection = MediaSection()
+    webrtc: WebRtcSection = WebRtcSection()

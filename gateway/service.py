@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -235,12 +236,15 @@ class _Daemon:
             self._reactor.stop()
 
     def signalled(self) -> None:
-        """The first one drains, the second ends at once."""
+        """The first one drains, the second ends at once; a third one does not wait for anything."""
         self._asked += 1
         if self._asked == 1:
             self._run(self._drain_and_stop())
         elif self._asked == 2:
             self._run(self._stop())
+        else:
+            log.error("ended_by_force")
+            os._exit(1)
 
     async def _drain_and_stop(self) -> None:
         if self._service is not None:
@@ -249,7 +253,7 @@ class _Daemon:
             await self._stop()
 
     async def _stop(self) -> None:
-        self._asked = 3
+        self._asked = max(self._asked, 2)
         if self._service is not None:
             await self._service.stop()
         self._reactor.stop()

@@ -213,6 +213,7 @@ class _Daemon:
         self._service: Service | None = None
         self._task: Deferred[Any] | None = None
         self._asked = 0
+        self._leaving = False
         self.exit_code = 0
 
     def begin(self) -> None:
@@ -253,7 +254,9 @@ class _Daemon:
             await self._stop()
 
     async def _stop(self) -> None:
-        self._asked = max(self._asked, 2)
+        if self._leaving:
+            return
+        self._leaving = True
         if self._service is not None:
             await self._service.stop()
         self._reactor.stop()

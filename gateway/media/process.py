@@ -28,8 +28,7 @@ CHANNEL_IN, CHANNEL_OUT = 3, 4
 
 _CHILD: Final = (
     # the worker speaks no TLS; without the first line Twisted loads OpenSSL, 13 MB in each
-    "import sys; sys.modules['OpenSSL'] = None\n"
-    "from gateway.media.worker import main; main()"
+    "import sys; sys.modules['OpenSSL'] = None\nfrom gateway.media.worker import main; main()"
 )
 
 

@@ -25,6 +25,7 @@ DROPS = frozenset(
         "relay",
         "slow_peer",
         "stray_response",
+        "too_big",
     }
 )
 SETUP_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred
 
 from gateway.errors import CannotStart, StoreUnavailable
 from gateway.settings import StoreSection
-from gateway.store.schema import HEAD
 
 log = structlog.get_logger()
 
@@ -23,6 +26,8 @@ T = TypeVar("T")
 
 MAX_WAITING: Final = 5000
 READERS: Final = 2
+BUSY_S: Final = 10
+"""How long SQLite waits for another process that writes to the same file."""
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -30,12 +35,17 @@ class Database:
     """``write`` and ``read`` run their function with a connection, in a thread of ours."""
 
     def __init__(self, settings: StoreSection, reactor: Any) -> None:
-        self._url = make_url(settings.url)
+        try:
+            self._url = make_url(settings.url)
+        except (SQLAlchemyError, ValueError) as e:
+            raise CannotStart(f"store.url is not the URL of a database: {e}") from e
         self._reactor = reactor
-        self._engine: Engine | None = None
+        self._for_writing: Engine | None = None
+        self._for_reading: Engine | None = None
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._waiting = 0
+        self._stopped = False
 
     @property
     def is_sqlite(self) -> bool:
@@ -43,47 +53,78 @@ class Database:
 
     async def start(self) -> None:
         """Open, migrate; ``CannotStart`` says what keeps it from that."""
+        where = self._url.render_as_string(hide_password=True)
         try:
             await self._in(self._writer, self._open)
+        except CommandError as e:
+            problem = f"the database {where} was made by a newer dm-gateway ({e}); run that one"
+            raise CannotStart(problem) from e
+        except ImportError as e:
+            problem = f"the database {where} needs a driver that is not installed: {e.name}"
+            raise CannotStart(problem) from e
         except (SQLAlchemyError, OSError) as e:
-            where = self._url.render_as_string(hide_password=True)
             why = str(getattr(e, "orig", None) or e)
             raise CannotStart(f"the database {where} cannot be opened: {why}") from e
 
     def _open(self) -> None:
-        path = self._url.database
-        if self.is_sqlite and path and path != ":memory:":
-            file = Path(path)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            # call records are nobody else's business
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        # pysqlite connections move between threads: each is used by one at a time
-        connect = {"check_same_thread": False, "timeout": 10} if self.is_sqlite else {}
-        engine = create_engine(self._url, connect_args=connect, pool_pre_ping=not self.is_sqlite)
         if self.is_sqlite:
-            event.listen(engine, "connect", _sqlite_pragmas)
-        with engine.begin() as connection:
-            if _revision(connection) != HEAD:
-                _migrate(connection)
-        self._engine = engine
+            self._make_file()
+        self._for_writing = self._engine("BEGIN IMMEDIATE")
+        with self._for_writing.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        self._for_reading = self._engine("BEGIN")
+
+    def _make_file(self) -> None:
+        """Call records are nobody else's business."""
+        file = Path(str(self._url.database))
+        if not file.parent.exists():
+            file.parent.mkdir(mode=0o700, parents=True)
+        descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+        if mode & 0o007:
+            log.warning("store_readable_by_all", file=str(file), mode=f"{mode:04o}")
+
+    def _engine(self, begin: str) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(self._url, pool_pre_ping=True, pool_size=READERS)
+        # connections move between threads, each used by one at a time
+        connect = {"check_same_thread": False, "timeout": BUSY_S}
+        engine = create_engine(self._url, connect_args=connect)
+        event.listen(engine, "connect", _sqlite_connected)
+        event.listen(engine, "begin", lambda c: c.exec_driver_sql(begin))
+        return engine
 
     async def stop(self) -> None:
-        """Finish what is queued, then close."""
+        """Finish what is queued, then close.  Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
         await self._in(self._writer, self._close)
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
 
     def _close(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.dispose()
+        for engine in (self._for_reading, self._for_writing):
+            if engine is not None:
+                engine.dispose()
+        self._for_reading = self._for_writing = None
 
     def write(self, work: Callable[[Connection], T]) -> Deferred[T]:
-        """In a transaction, after all writes asked for before; durable when it fires."""
-        return self._run(self._writer, work)
+        """In a transaction, after all writes asked for before; durable when it fires.
+
+        ``StoreUnavailable`` where the database does not take it, or too much is waiting.
+        """
+        return self._run(self._writer, lambda: self._for_writing, work)
 
     def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
-        return self._run(self._readers, work)
+        """Of one state of the database, not held up by writers."""
+        return self._run(self._readers, lambda: self._for_reading, work)
 
     async def writable(self) -> bool:
         """Whether a transaction that writes goes through."""
@@ -93,31 +134,45 @@ class Database:
             return False
         return True
 
-    def _run(self, threads: ThreadPoolExecutor, work: Callable[[Connection], T]) -> Deferred[T]:
+    def _run(
+        self,
+        threads: ThreadPoolExecutor,
+        engine: Callable[[], Engine | None],
+        work: Callable[[Connection], T],
+    ) -> Deferred[T]:
+        if self._stopped:
+            raise StoreUnavailable("the database is closed")
         if self._waiting >= MAX_WAITING:
             raise StoreUnavailable("the database does not keep up")
 
         def transact() -> T:
-            if self._engine is None:
-                raise StoreUnavailable("the database is closed")
+            opened = engine()
+            if opened is None:
+                raise StoreUnavailable("the database is not open")
             try:
-                with self._engine.begin() as connection:
+                with opened.begin() as connection:
                     return work(connection)
             except SQLAlchemyError as e:
                 log.error("store_failed", error=str(getattr(e, "orig", None) or e)[:300])
                 raise StoreUnavailable("the database does not take it") from e
 
         self._waiting += 1
-        return self._in(threads, transact).addBoth(self._counted)
+        return self._in(threads, transact, self._one_less)
 
-    def _counted(self, result: Any) -> Any:
+    def _one_less(self) -> None:
         self._waiting -= 1
-        return result
 
-    def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> Deferred[T]:
+    def _in(
+        self,
+        threads: ThreadPoolExecutor,
+        work: Callable[[], T],
+        over: Callable[[], None] = lambda: None,
+    ) -> Deferred[T]:
+        """``over`` is called when the work is done, also where nobody waits for it any more."""
         done: Deferred[T] = Deferred()
 
         def tell(future: Future[T]) -> None:
+            over()
             error = future.exception()
             if done.called:
                 return  # cancelled meanwhile; the work was done all the same
@@ -131,27 +186,9 @@ class Database:
         return done
 
 
-def _revision(connection: Connection) -> str | None:
-    """Which migration the database is at."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
-
-
-def _migrate(connection: Connection) -> None:
-    # loaded only when there is something to do: it is 10 MB
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    log.info("store_migrated", to=HEAD)
-
-
-def _sqlite_pragmas(connection: Any, _record: object) -> None:
+def _sqlite_connected(connection: Any, _record: object) -> None:
+    # Python's own idea of transactions leaves CREATE TABLE outside of them
+    connection.isolation_level = None
     cursor = connection.cursor()
     # with WAL, NORMAL survives the death of the process; FULL would survive that of the machine
     cursor.execute("PRAGMA journal_mode=WAL")

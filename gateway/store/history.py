@@ -1,0 +1,52 @@
+"""The query behind ``history.list``: two walks along an index, each no longer than the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_, union_all
+
+from gateway.store.cursor import Place
+from gateway.store.schema import calls
+from gateway.values import Address, Party, Reason
+
+
+def page_query(
+    me: str, after: Place | None, limit: int, with_: Address | None, missed: bool | None
+) -> Select[Any]:
+    """Calls made by ``me`` and calls that came in, newest first, older than ``after``."""
+    made, came = calls.c.caller == me, and_(calls.c.callee == me, calls.c.caller != me)
+    if with_ is not None:
+        made = and_(made, calls.c.callee == str(with_))
+        came = and_(came, calls.c.caller == str(with_))
+    if missed is not None:
+        came = and_(came, was_missed() if missed else ~was_missed())
+    # only what came in can be missed
+    ways = [came] if missed else [made, came]
+    # an OR over both columns would sort every call of a person before the first is shown
+    both = union_all(*(_newest(way, after, limit) for way in ways)).subquery()
+    return select(both).order_by(both.c.created_at.desc(), both.c.call.desc()).limit(limit)
+
+
+def was_missed() -> ColumnElement[bool]:
+    """Came in, was answered neither here nor elsewhere, was not declined by who was called."""
+    declined = and_(
+        func.coalesce(calls.c.ended_by, "") == str(Party.CALLEE),
+        func.coalesce(calls.c.reason, "").in_([str(Reason.DECLINED), str(Reason.BUSY)]),
+    )
+    return and_(
+        calls.c.ended_at.is_not(None),
+        calls.c.connected_at.is_(None),
+        calls.c.callee_accepted_at.is_(None),
+        ~or_(declined, func.coalesce(calls.c.reason, "") == str(Reason.ANSWERED_ELSEWHERE)),
+    )
+
+
+def _newest(which: ColumnElement[bool], after: Place | None, limit: int) -> Select[Any]:
+    query = select(calls, was_missed().label("missed")).where(which)
+    if after is not None:
+        key = tuple_(calls.c.created_at, calls.c.call)
+        query = query.where(key < tuple_(literal(after[0]), literal(after[1])))
+    newest = query.order_by(calls.c.created_at.desc(), calls.c.call.desc()).limit(limit)
+    # SQLite takes an order and a limit inside of a union only in a query of its own
+    return select(newest.subquery())

@@ -7,6 +7,7 @@ import pytest_twisted
 from tests import audio
 from tests.e2e.residue import nothing_left
 from tests.e2e.talk import assert_no_tone
+from tests.e2e.test_calls import app_calls_phone
 from tests.peers.app_client import media_address, plain_offer, take_answer
 from tests.peers.fixtures import Cast
 from tests.peers.gateway import Gateway
@@ -104,3 +105,36 @@ async def test_an_accept_without_media_does_not_connect(gateway: Gateway, cast: 
         await alice.connected(call)
         await bob.hangup(call)
         await alice.ended(call)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_former_party_that_speaks_on_is_not_heard(gateway: Gateway, cast: Cast) -> None:
+    """Peers that go on sending after the end must not reach, or hear, the calls that follow."""
+    phone = await cast.registered(gateway)
+    alice = await cast.client(gateway)
+    async with nothing_left(gateway):
+        strays = []
+        for _ in range(8):
+            call, mine, sip = await app_calls_phone(alice, phone, (APP_HZ, PHONE_HZ))
+            assert mine.remote is not None and sip.stream is not None
+            ports = (mine.remote, sip.stream.remote)
+            await alice.hangup(call)
+            await alice.ended(call)
+            await sip.got("BYE")
+            for remote in ports:
+                assert remote is not None
+                strays.append(cast.stream("PCMU", 1900))
+                strays[-1].send_to(*remote)
+        for _ in range(4):
+            call, mine, sip = await app_calls_phone(alice, phone, (APP_HZ, PHONE_HZ))
+            assert sip.stream is not None
+            await pause(1.5)
+            for heard, hz, who in (
+                (mine.audio(), PHONE_HZ, "the app client"),
+                (sip.stream.audio(), APP_HZ, "the phone"),
+            ):
+                assert audio.seconds_of(heard, hz, 8000) > 0.8, f"{who} does not hear its peer"
+                assert audio.power(heard, 1900, 8000) < 1e-6, f"{who} hears a stranger"
+            await alice.hangup(call)
+            await alice.ended(call)
+        assert not any(s.heard.packets for s in strays), "a stranger hears a call"

@@ -111,6 +111,9 @@ async def test_the_daemon_is_killed(cast: Cast) -> None:
     for ended in (call, second, third):
         assert _record(gateway, ended)["ended_at"] is None
 
+    for client in (alice, bob):  # they see that their socket is gone
+        for stream in client.media.values():
+            stream.quiet()
     await gateway.up()
     for ended in (call, second, third):
         record = _record(gateway, ended)

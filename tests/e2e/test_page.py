@@ -32,7 +32,7 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chr
 
 
 async def _signed_in(browser: Chromium, gateway: Gateway, user: str = "alice") -> Page:
-    page = await browser.page(f"http://{gateway.http}/app")
+    page = await browser.page(f"http://{gateway.http}/app", bypass_csp=True)  # to record
     await page.until(
         f"[...document.querySelectorAll('#login-user option')].some(o => o.value === '{user}')"
     )

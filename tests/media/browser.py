@@ -94,6 +94,7 @@ async def negotiate(path: AppMedia, page: Page, offer: str, worker: RtpStream) -
     """The worker answers with its one codec; returns the browser's answer."""
     plain = await path.offer(offer)
     take_answer(worker, plain.sdp)
+    worker.event_pt = worker.send_event_pt  # as PJSIP answers: with the types of the offer
     answer = await path.answer(plain_answer(worker, plain.sdp))
     await page.evaluate(TAKE_ANSWER, answer)
     return answer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import re
 import sys
 from typing import Any, Literal, TextIO
 
@@ -12,26 +12,41 @@ from structlog.typing import EventDict, WrappedLogger
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogBeginner
 from twisted.python.failure import Failure
 
-STRUCK = "[struck out]"
-_SECRET_KEYS = re.compile(
-    r"password|passwd|secret|token|authorization|credential|cookie|jwt|sdp|crypto|ice-pwd", re.I
-)
-_SECRET_TEXT = re.compile(
-    r"(eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)"  # a JWT
-    r"|(?<=inline:)[A-Za-z0-9+/=|:]+"  # an SDES key (RFC 4568)
-    r"|(?<=response=\")[0-9a-f]+"  # a digest
-    r"|(?<=ice-pwd:)\S+"
-)
+from gateway.observe.lines import Lines
+from gateway.observe.redaction import struck
+
+Style = Literal["json", "text"]
+
+_CONTROLS = {c: repr(chr(c))[1:-1] for c in (*range(32), 127, *range(128, 160), 0x2028, 0x2029)}
 
 
 def strike(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """By the name of a field, and by what secrets look like."""
-    for key, value in event.items():
-        if key != "event" and _SECRET_KEYS.search(key):
-            event[key] = STRUCK
-        elif isinstance(value, str):
-            event[key] = _SECRET_TEXT.sub(STRUCK, value)
+    return {name: struck(value, "" if name == "event" else name) for name, value in event.items()}
+
+
+def _traceback(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """As a field like any other: the console would print it over many lines."""
+    if "exception" in event:
+        event["traceback"] = event.pop("exception")
     return event
+
+
+def _one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """No text from outside breaks a line or moves a terminal's cursor."""
+    return {
+        name: value.translate(_CONTROLS) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _lost(style: Style) -> Any:
+    def line(count: int) -> str:
+        event = {"event": "log_lines_lost", "level": "warning", "count": count}
+        if style == "json":
+            return json.dumps(event) + "\n"
+        return f"[warning  ] log_lines_lost count={count}\n"
+
+    return line
 
 
 def _twisted_event(event: LogEvent) -> None:
@@ -48,26 +63,40 @@ def _twisted_event(event: LogEvent) -> None:
         log.debug("twisted", text=text)
 
 
+class _Libraries(logging.Handler):
+    """What libraries tell Python's own logging, asyncio's complaints above all."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell = structlog.get_logger().error
+        if record.levelno < logging.ERROR:
+            tell = structlog.get_logger().warning
+        tell("library", name=record.name, text=record.getMessage(), exc_info=record.exc_info)
+
+
 def begin(
     level: Literal["debug", "info", "warning", "error"],
-    style: Literal["json", "text"],
+    style: Style,
     stream: TextIO | None = None,
     *,
     twisted: bool = True,
 ) -> None:
-    """Set up logging for this process."""
-    out = stream or sys.stderr
-    last: Any = (
-        structlog.processors.JSONRenderer(default=str)
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=out.isatty())
-    )
+    """Set up logging for this process.
+
+    To standard error by a thread; to ``stream`` at once.  With ``twisted`` the logs of Twisted and
+    of libraries go there too.
+    """
+    out: Any = Lines(sys.stderr, _lost(style)) if stream is None else stream
+    last: list[Any] = [structlog.processors.JSONRenderer(default=str)]
+    if style == "text":
+        last = [_one_line, structlog.dev.ConsoleRenderer(colors=out.isatty())]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _traceback,
             strike,
-            last,
+            *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=out),
@@ -76,3 +105,5 @@ def begin(
     if twisted:
         observer: Any = _twisted_event  # any callable observes
         globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+        logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+        logging.captureWarnings(True)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import generate_latest
 
 from gateway import __version__
@@ -40,6 +47,8 @@ class Metrics:
 
     def __init__(self, quality: QualityModel) -> None:
         self._quality = quality
+        # a second series beside each counter that only says when the daemon was started
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client's
         self.registry = r = CollectorRegistry()
         self._active = Gauge(
             "dmgw_calls_active", "Calls that have begun and not ended.", registry=r
@@ -110,6 +119,8 @@ class Metrics:
             registry=r,
         )
         info.labels(__version__, ".".join(map(str, sys.version_info[:3]))).set(1)
+        # CPU, memory and descriptors of the daemon itself: process_*
+        ProcessCollector(registry=r)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -123,6 +134,7 @@ class Metrics:
             self._requests.labels(method)
         for hundred in range(1, 7):
             self._responses.labels(f"{hundred}xx")
+        self._responses.labels("other")
         for drop in (*DROPS, "other"):
             self._dropped.labels(drop)
         for way in ("received", "sent"):
@@ -177,7 +189,8 @@ class Metrics:
         self._requests.labels(method if method in METHODS else "other").inc()
 
     def response(self, code: int) -> None:
-        self._responses.labels(f"{code // 100}xx").inc()
+        hundred = code // 100
+        self._responses.labels(f"{hundred}xx" if 1 <= hundred <= 6 else "other").inc()
 
     def dropped(self, reason: str) -> None:
         self._dropped.labels(reason if reason in DROPS else "other").inc()

@@ -53,6 +53,7 @@ class Systemd:
 
 def _watchdog_s(env: dict[str, str]) -> float | None:
     text = env.get("WATCHDOG_USEC", "")
-    if not text.isdigit() or env.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    ours = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    if not ours or not text.isdecimal() or int(text) == 0:
         return None
     return int(text) / 2_000_000

@@ -50,8 +50,13 @@ class MetricsServer:
             where = HostPort(s.host, s.port)
             problem = f"metrics cannot listen on {where} ({e.socketError}); choose metrics.port"
             raise CannotStart(problem) from e
+        log.info("metrics_listening", address=str(self.address))
+
+    @property
+    def address(self) -> HostPort:
+        """Where it listens, with the port that was found where 0 was asked for."""
         at = self._port.getHost()
-        log.info("metrics_listening", address=f"{at.host}:{at.port}")
+        return HostPort(at.host, at.port)
 
     async def stop(self) -> None:
         port, self._port = self._port, None

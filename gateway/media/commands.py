@@ -1,6 +1,6 @@
 """What daemon and worker say to each other: AMP commands, and the worker's events.
 
-Values stay far below AMP's 65,535 bytes: SDP is bounded by ``MAX_SDP``.
+Values stay far below AMP's 65,535 bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from twisted.protocols.amp import AmpList, Boolean, Command, Float, Integer, Str
 
 from gateway.errors import MediaFailed, SdpUnusable
 
-MAX_SDP: Final = 60_000
+MAX_SDP: Final = 3000
+"""Bytes of an offer.  PJSIP reads no more than 4000 of a datagram, headers and all."""
 BEAT_S: Final = 1.0
 
 _LEG = (b"leg", Unicode())

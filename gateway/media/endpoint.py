@@ -7,7 +7,11 @@ media: it is most of what an idle endpoint would cost.
 from __future__ import annotations
 
 import os
+import re
+import socket
+import traceback
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 import pjsua2 as pj
@@ -16,46 +20,72 @@ from gateway.media.options import Options
 
 ACCOUNTS: Final = ("outgoing", "incoming", "local")
 """Towards the outside: plain RTP offered, or SDES taken where offered; and legs on loopback."""
-LOCAL_MARK: Final = "X-DMGW-Local"
 LEG_MARK: Final = "X-DMGW-Leg"
 
+Incoming = Callable[[int, str, str], None]
+Rejected = Callable[[int, str, str, str], None]
+
+_DTLS: Final = re.compile(r"^m=\S+ \S+ \S*TLS", re.I | re.M)
 _PRIORITY_FIRST: Final = 250
 _WIDE: Final = {"G722", "speex"}
 
 
+def contained(callback: Callable[..., None]) -> Callable[..., None]:
+    """An exception that leaves a callback of PJSIP's goes through C++, and may abort all."""
+
+    @wraps(callback)
+    def guarded(self: Any, prm: Any) -> None:
+        try:
+            callback(self, prm)
+        except Exception:  # noqa: BLE001  # whatever it is: one leg's fault, not its neighbours'
+            traceback.print_exc()
+
+    return guarded
+
+
 class Account(pj.Account):  # type: ignore[misc]  # the binding has no types
-    def __init__(self, incoming: Callable[[int, str], None]) -> None:
+    def __init__(self, incoming: Incoming) -> None:
         super().__init__()
         self._incoming = incoming
 
+    @contained
     def onIncomingCall(self, prm: Any) -> None:
-        self._incoming(prm.callId, prm.rdata.wholeMsg)
+        self._incoming(prm.callId, prm.rdata.wholeMsg, prm.rdata.srcAddress)
 
 
 class _Library(pj.Endpoint):  # type: ignore[misc]
     """Chooses the account of an incoming INVITE, and hears of those PJSIP refuses by itself."""
 
-    def __init__(self, rejected: Callable[[int, str, str], None]) -> None:
+    def __init__(self, rejected: Rejected) -> None:
         super().__init__()
         self.accounts: dict[str, int] = {}
+        self.local_source = ""
         self._rejected = rejected
 
+    @contained
     def onSelectAccount(self, prm: Any) -> None:
-        local = LOCAL_MARK.lower() in prm.rdata.wholeMsg.lower()
-        prm.accountIndex = self.accounts["local" if local else "incoming"]
+        if _DTLS.search(prm.rdata.wholeMsg):
+            # an account that takes SRTP crashes on a keying that this PJSIP lacks; this says 488
+            name = "outgoing"
+        else:
+            name = "local" if prm.rdata.srcAddress == self.local_source else "incoming"
+        prm.accountIndex = self.accounts[name]
 
+    @contained
     def onRejectedIncomingCall(self, prm: Any) -> None:
-        self._rejected(prm.statusCode, prm.reason, prm.rdata.wholeMsg)
+        self._rejected(prm.statusCode, prm.reason, prm.rdata.wholeMsg, prm.rdata.srcAddress)
 
 
 class Endpoint:
-    """``incoming(call id, message)`` and ``rejected(code, reason, message)`` tell of INVITEs."""
+    """``incoming(call id, message, source)`` and ``rejected(code, reason, message, source)`` tell
+    of INVITEs; a source is ``host:port``.
+    """
 
     def __init__(
         self,
         options: Options,
-        incoming: Callable[[int, str], None],
-        rejected: Callable[[int, str, str], None],
+        incoming: Incoming,
+        rejected: Rejected,
     ) -> None:
         self.options = options
         self.clock_hz = 16_000 if _WIDE & set(options.codecs) else 8_000
@@ -65,14 +95,13 @@ class Endpoint:
         self._library = _Library(rejected)
         self._library.libCreate()
         self._library.libInit(self._config())
-        before = _descriptors()
         transport = pj.TransportConfig()
         transport.boundAddress = "127.0.0.1"
         identity = self._library.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
-        self.sip_descriptor = min(_descriptors() - before)
         self._library.libStart()
         address = self._library.transportGetInfo(identity).localName
         self.sip_port = int(address.rpartition(":")[2])
+        self.sip_descriptor = _descriptor_of(self.sip_port)
         self._library.audDevManager().setNoDev()
         self._prefer(options.codecs)
         self.accounts = {name: self._account(name, incoming) for name in ACCOUNTS}
@@ -91,7 +120,7 @@ class Endpoint:
         media.clockRate = self.clock_hz
         media.sndClockRate = self.clock_hz
         media.audioFramePtime = 20
-        media.ptime = self.options.ptime_ms
+        media.ptime = 0  # any other would overrule what the far end asks for
         media.quality = 1
         media.noVad = True
         media.ecTailLen = 0
@@ -108,8 +137,17 @@ class Endpoint:
                 rate = info.codecId.split("/")[1]
                 priority = {"16000": priority, "8000": priority - 1}.get(rate, 0)
             self._library.codecSetPriority(info.codecId, priority)
+            if priority:
+                self._pack(info.codecId)
 
-    def _account(self, name: str, incoming: Callable[[int, str], None]) -> Account:
+    def _pack(self, codec: str) -> None:
+        """Packets of our time, where the far end asks for no other."""
+        param = self._library.codecGetParam(codec)
+        frame_ms = param.info.frameLen
+        param.setting.frmPerPkt = max(1, self.options.ptime_ms // frame_ms)
+        self._library.codecSetParam(codec, param)
+
+    def _account(self, name: str, incoming: Incoming) -> Account:
         options = self.options
         config = pj.AccountConfig()
         config.idUri = f"sip:{name}@127.0.0.1"
@@ -133,6 +171,10 @@ class Endpoint:
         account = Account(incoming)
         account.create(config)
         return account
+
+    def legs_come_from(self, source: str) -> None:
+        """INVITEs from this address are for the ``local`` account: its media is on loopback."""
+        self._library.local_source = source
 
     def poll(self) -> None:
         """Handle what is due: SIP, timers, and events that came from media threads."""
@@ -193,5 +235,18 @@ def call_limit(upper: int) -> int:
     os._exit(0)
 
 
-def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}  # noqa: PTH208  # names, not paths
+def _descriptor_of(port: int) -> int:
+    """PJSIP does not tell its socket's descriptor: the one of ours that is bound to this port."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # names, not paths
+        try:
+            copy = os.dup(int(name))
+        except OSError:  # the listing's own
+            continue
+        try:
+            with socket.socket(fileno=copy) as found:
+                udp = (found.family, found.type) == (socket.AF_INET, socket.SOCK_DGRAM)
+                if udp and found.getsockname()[1] == port:
+                    return int(name)
+        except OSError:  # no socket
+            os.close(copy)
+    raise RuntimeError(f"no socket of this process is bound to port {port}")

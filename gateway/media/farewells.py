@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Protocol
 
 REPEAT_S: Final = 0.4
 REPEATS: Final = 3
 CONNECT_S: Final = 1
+MAX_KEPT: Final = 200
+"""Dialogs of one worker: more than a worker has legs, by far."""
 
 Address = tuple[str, int]
 
+_CALL_ID: Final = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*(\S+)", re.I | re.M)
+
+
+def _call_id(message: bytes) -> bytes:
+    found = _CALL_ID.search(message)
+    return found[1] if found else b""
+
 
 class _Speaker(DatagramProtocol):
-    """Sends each datagram until something comes back for it, three times at most."""
+    """Sends each datagram until it is answered, three times at most."""
 
     def __init__(self, reactor: Any, words: list[tuple[Address, bytes]]) -> None:
         self._reactor = reactor
@@ -41,8 +51,9 @@ class _Speaker(DatagramProtocol):
         self._reactor.callLater(REPEAT_S, self._say)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        if datagram.startswith(b"SIP/2.0 "):
-            self._words = [w for w in self._words if w[0] != addr]
+        answered = _CALL_ID.search(datagram) if datagram.startswith(b"SIP/2.0 ") else None
+        if answered is not None:
+            self._words = [w for w in self._words if _call_id(w[1]) != answered[1]]
             if not self._words and not self.done.called:
                 self.done.callback(None)
 
@@ -56,10 +67,9 @@ class Farewells:
         self, dialog: str, transport: str, source: Address, to: Address, payload: bytes
     ) -> None:
         """Replace what is kept for a dialog; an empty payload drops it."""
-        if payload:
+        self._kept.pop(dialog, None)
+        if payload and len(self._kept) < MAX_KEPT:
             self._kept[dialog] = (transport, source, to, payload)
-        else:
-            self._kept.pop(dialog, None)
 
     def send(self) -> Deferred[Any]:
         """Say all of it; fires when it is answered, or has been said often enough."""
@@ -76,10 +86,11 @@ class Farewells:
     def _by_udp(self, source: Address, words: list[tuple[Address, bytes]]) -> Deferred[None]:
         """From the daemon's own address, which NATs and peers know, if that is free."""
         speaker = _Speaker(self._reactor, words)
-        try:
-            self._reactor.listenUDP(source[1], speaker, source[0])
-        except CannotListenError:
-            self._reactor.listenUDP(0, speaker, source[0])
+        bound = _bound(source)
+        if bound is None:
+            return succeed(None)
+        with bound:
+            self._reactor.adoptDatagramPort(bound.fileno(), socket.AF_INET, speaker)
         return speaker.done
 
     def _by_tcp(self, to: Address, payload: bytes) -> Deferred[Any]:
@@ -93,3 +104,18 @@ class Farewells:
 
         connected: Deferred[Any] = connectProtocol(endpoint, Protocol())
         return connected.addCallback(said)
+
+
+def _bound(source: Address) -> socket.socket | None:
+    """A socket at this address, which all workers may share, or at any; ``None``: no network."""
+    for address in (source, ("", 0)):
+        found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        found.setblocking(False)
+        try:
+            found.bind(address)
+        except OSError:
+            found.close()
+        else:
+            return found
+    return None

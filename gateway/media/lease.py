@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessDone, ProcessTerminated
 from twisted.protocols.amp import Command, UnknownRemoteError
 
 from gateway.calls.ports import LegAnswer, LegEvents, Sound
-from gateway.errors import MediaFailed, WorkerLost
+from gateway.errors import GatewayError, MediaFailed, SdpUnusable, WorkerLost
 from gateway.media import commands as c
 from gateway.media.process import WorkerProcess
 from gateway.values import HostPort, LegId, LegMedia, SipTarget, WorkerId
+
+_NOT_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Lease:
@@ -23,7 +26,7 @@ class Lease:
         self._legs = legs
         self._events = events
         self._open: set[LegId] = set()
-        self._released = False
+        self._releasing = self._released = False
         worker.lent(events, legs)
 
     async def _ask(self, command: type[Command], **values: Any) -> dict[str, Any]:
@@ -64,7 +67,11 @@ class Lease:
 
     async def expect_sip_leg(self, leg: LegId) -> None:
         self._watch(leg)
-        await self._ask(c.ExpectLeg, leg=leg)
+        try:
+            await self._ask(c.ExpectLeg, leg=leg)
+        except MediaFailed:
+            self._unwatch(leg)
+            raise
 
     async def answer(self, leg: LegId, code: int, text: str = "") -> None:
         await self._ask(c.Answer, leg=leg, code=code, text=text)
@@ -81,6 +88,11 @@ class Lease:
         return await self._offer(leg, offer, again=True)
 
     async def _offer(self, leg: LegId, offer: str, *, again: bool) -> LegAnswer:
+        size = len(offer.encode("utf-8", "replace"))
+        if size > c.MAX_SDP:
+            raise SdpUnusable(f"an offer of {size} bytes; {c.MAX_SDP} are allowed")
+        if not offer.startswith("v=0") or _NOT_TEXT.search(offer):
+            raise SdpUnusable("this is not SDP (RFC 8866)")
         answer = await self._ask(c.Offer, leg=leg, sdp=offer, again=again)
         media = LegMedia(answer["codec"], answer["clock_hz"], answer["secure"])
         return LegAnswer(answer["sdp"], media)
@@ -112,11 +124,16 @@ class Lease:
         await self._ask(c.CloseLeg, leg=leg, code=code, text=text, cause=cause or 0)
 
     async def release(self) -> None:
-        if self._released:
+        if self._releasing:
             return
+        self._releasing = True
         for leg in tuple(self._open):
-            if self._process.events_of(leg) is not None and not self._process.ended:
-                await self.close_leg(leg, 480, "Temporarily Unavailable")
-                self._process.unwatch(leg)
+            if self._process.events_of(leg) is not None:
+                # it fills its place until the far end has answered the BYE
+                self._process.unwatch(leg, lingers=True)
+                try:
+                    await self.close_leg(leg, 480, "Temporarily Unavailable")
+                except GatewayError:
+                    break  # the worker is gone, and all with it
         self._released = True
         self._process.given_back(self._events, self._legs)

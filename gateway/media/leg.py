@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import pjsua2 as pj
 
-from gateway.media.endpoint import Endpoint
+from gateway.media.endpoint import Endpoint, contained
 from gateway.values import LegEnd, LegMedia, LegStats, StreamStats
 
 _NAMES: Final = {"speex": "speex", "ilbc": "iLBC", "gsm": "GSM"}
 _DTMF_END: Final = 2
 _RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS = 425, 1000, 4000
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
+"""In a header they would begin another one."""
+_UNANSWERED: Final = {pj.PJSIP_INV_STATE_INCOMING, pj.PJSIP_INV_STATE_EARLY}
+_CALLING: Final = {pj.PJSIP_INV_STATE_CALLING, pj.PJSIP_INV_STATE_EARLY}
 _SECURE: Final = {pj.PJMEDIA_TP_PROTO_RTP_SAVP, pj.PJMEDIA_TP_PROTO_RTP_SAVPF}
 
 
@@ -39,14 +44,22 @@ class _Call(pj.Call):  # type: ignore[misc]  # the binding has no types
         super().__init__(account, call_id)
         self._leg: Leg | None = leg
 
+    @contained
     def onCallState(self, prm: Any) -> None:
         if self._leg is not None:
             self._leg.on_state(prm)
 
+    @contained
     def onCallMediaState(self, prm: Any) -> None:
         if self._leg is not None:
             self._leg.on_media()
 
+    @contained
+    def onStreamDestroyed(self, prm: Any) -> None:
+        if self._leg is not None:
+            self._leg.on_stream_over()
+
+    @contained
     def onDtmfEvent(self, prm: Any) -> None:
         if self._leg is not None:
             ended = bool(prm.flags & _DTMF_END) or prm.method != pj.PJSUA_DTMF_METHOD_RFC2833
@@ -62,13 +75,17 @@ class Leg:
         self._endpoint = endpoint
         self._reports = reports
         self._call: _Call | None = None
-        self._closing = False
+        self._asked: LegEnd | None = None
         self._closed = False
+        self._incoming = False
+        self._stream = 0
         self._tone: Any = None
+        self._playing = False
         self._pressed: tuple[str, int, int] | None = None
         self._pressed_timer: Any = None
         self._held = False
         self._stats: LegStats | None = None
+        self._before = LegStats()
         self.media: LegMedia | None = None
         self.silent_s = 0.0
 
@@ -83,11 +100,12 @@ class Leg:
         prm = pj.CallOpParam(True)
         prm.opt.audioCount = 1
         prm.opt.videoCount = 0
-        quoted = from_name.replace("\\", "\\\\").replace('"', '\\"')
-        prm.txOption.localUri = f'"{quoted}" <{from_uri}>' if from_name else f"<{from_uri}>"
+        name = _CONTROLS.sub(" ", from_name)
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        prm.txOption.localUri = f'"{quoted}" <{from_uri}>' if name else f"<{from_uri}>"
         prm.txOption.targetUri = uri
-        for name, value in headers:
-            prm.txOption.headers.append(_header(name, value))
+        for header, value in headers:
+            prm.txOption.headers.append(_header(header, _CONTROLS.sub(" ", value)))
         try:
             self._call.makeCall(f"<{to}>", prm)
         except pj.Error as e:
@@ -98,8 +116,14 @@ class Leg:
         """An INVITE that has come in; PJSIP holds it until ``answer``."""
         self._call = _Call(self._endpoint.accounts[account], self, call_id)
         self._endpoint.alive.add(self)
+        self._incoming = True
 
     def answer(self, code: int, text: str = "") -> None:
+        """A response to the INVITE; ``ValueError`` where none is due any more."""
+        if not 100 <= code <= 699:
+            raise ValueError(f"no SIP status {code}")
+        if not self._incoming or self._state() not in _UNANSWERED:
+            raise ValueError("the leg has no INVITE to answer")
         prm = pj.CallOpParam(True)
         prm.statusCode = code
         prm.reason = text
@@ -117,18 +141,23 @@ class Leg:
             return None
 
     def hold(self, held: bool) -> None:
+        """Re-INVITE with ``sendonly``, or ``sendrecv`` again."""
         if held == self._held:
             return
-        self._held = held
+        if self._state() != pj.PJSIP_INV_STATE_CONFIRMED:
+            raise ValueError("a leg that is not answered cannot be held")
         prm = pj.CallOpParam(True)
         if held:
             self._do(lambda call: call.setHold(prm))
         else:
             prm.opt.flag = pj.PJSUA_CALL_UNHOLD
             self._do(lambda call: call.reinvite(prm))
+        self._held = held
 
     def send_digit(self, digit: str, duration_ms: int) -> None:
         """RFC 4733; by SIP INFO where the far end takes no telephone-event."""
+        if self.media is None or self._state() != pj.PJSIP_INV_STATE_CONFIRMED:
+            raise ValueError("a leg that is not answered takes no digits")
         prm = pj.CallSendDtmfParam()
         prm.digits = digit
         prm.duration = duration_ms
@@ -140,19 +169,30 @@ class Leg:
             self._do(lambda call: call.sendDtmf(prm))
 
     def play_ringback(self) -> None:
+        """Until ``stop_playing``; it begins when there is media, and outlives a re-INVITE."""
+        self._playing = True
+        self._sound()
+
+    def _sound(self) -> None:
         audio = self.audio()
-        if audio is None or self._tone is not None:
+        if audio is None or not self._playing:
             return
+        if self._tone is None:
+            self._tone = self._ringback()
+        self._tone.startTransmit(audio)
+
+    def _ringback(self) -> Any:
         tone = pj.ToneDesc()
         tone.freq1, tone.on_msec, tone.off_msec = _RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS
         tones = pj.ToneDescVector()
         tones.append(tone)
-        self._tone = pj.ToneGenerator()
-        self._tone.createToneGenerator(self._endpoint.clock_hz)
-        self._tone.play(tones, True)
-        self._tone.startTransmit(audio)
+        generator = pj.ToneGenerator()
+        generator.createToneGenerator(self._endpoint.clock_hz)
+        generator.play(tones, True)
+        return generator
 
     def stop_playing(self) -> None:
+        self._playing = False
         tone, self._tone = self._tone, None
         if tone is not None:
             tone.stop()
@@ -161,17 +201,18 @@ class Leg:
                 tone.stopTransmit(audio)
 
     def stats(self) -> LegStats | None:
-        """Figures of the stream since it began; the last ones once it is gone."""
+        """Figures since the leg began; the last ones once its stream is gone."""
         if self._call is None or self.media is None:
             return self._stats
         try:
-            stat = self._call.getStreamStat(0).rtcp
+            whole = self._call.getStreamStat(self._stream)
         except pj.Error:
             return self._stats
+        stat = whole.rtcp  # a part of it: it must not be collected first
         rtt = stat.rttUsec.last / 1000 if stat.rttUsec.n else None
         self._stats = LegStats(
-            received=_direction(stat.rxStat),
-            sent=_direction(stat.txStat),
+            received=_direction(stat.rxStat, self._before.received),
+            sent=_direction(stat.txStat, self._before.sent),
             rtt_ms=rtt,
             codec=self.media.codec,
         )
@@ -190,34 +231,31 @@ class Leg:
 
     def close(self, code: int, text: str, cause: int) -> None:
         """BYE, CANCEL or a final refusal, as the call's state needs.  Idempotent."""
-        if self._closing or self._closed:
+        if self._asked is not None or self._closed:
             return
-        self._closing = True
+        self._asked = LegEnd(code, text, remote=False, cause=cause or None)
         self.stats()
         self.stop_playing()
         if self._call is None:
-            self._finish(LegEnd(code, text, remote=False))
+            self._finish(self._asked)
             return
         prm = pj.CallOpParam(True)
+        if self._incoming and self._state() in _UNANSWERED and not 300 <= code <= 699:
+            code, text = 480, ""  # a 2xx here would be an acceptance
         prm.statusCode = code
         prm.reason = text
+        if cause and self._is_calling():
+            prm.statusCode = cause  # PJSIP makes the Reason header of a CANCEL from it
+        elif cause:
+            prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
         try:
-            if cause and self._is_calling():
-                prm.statusCode = cause  # PJSIP makes the Reason header of a CANCEL from it
-            elif cause:
-                prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
             self._call.hangup(prm)
         except pj.Error:
-            self._finish(LegEnd(code, text, remote=False))
+            self._finish(self._asked)
 
     def _is_calling(self) -> bool:
         """An INVITE of ours has no final response yet."""
-        info = self._call.getInfo() if self._call is not None else None
-        return (
-            info is not None
-            and info.role == pj.PJSIP_ROLE_UAC
-            and info.state in (pj.PJSIP_INV_STATE_CALLING, pj.PJSIP_INV_STATE_EARLY)
-        )
+        return not self._incoming and self._state() in _CALLING
 
     def _finish(self, end: LegEnd) -> None:
         if self._closed:
@@ -240,12 +278,15 @@ class Leg:
             call.forget()
 
     def _do(self, act: Callable[[Any], object]) -> None:
-        if self._call is None or self._closed:
+        if self._call is None or self._closed or self._asked is not None:
             raise ValueError("the leg is closed")
         try:
             act(self._call)
         except pj.Error as e:
             raise ValueError(e.reason) from None
+
+    def _state(self) -> Any:
+        return None if self._call is None else self._call.getInfo().state
 
     # -- PJSIP's callbacks
 
@@ -258,37 +299,56 @@ class Leg:
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
             self._reports.leg_state(self.name, "answered", info.lastStatusCode)
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            end = LegEnd(
-                code=info.lastStatusCode,
-                text=info.lastReason[:100],
-                remote=not self._closing,
-                cause=_cause(prm),
+            self.stats()
+            self._finish(
+                self._asked
+                or LegEnd(
+                    code=info.lastStatusCode,
+                    text=info.lastReason[:100],
+                    remote=True,
+                    cause=_cause(prm),
+                )
             )
-            self._finish(end)
 
     def on_media(self) -> None:
         if self._call is None or self._closed:
             return
-        info = self._call.getInfo()
-        if not len(info.media):
+        info = self._call.getInfo()  # its parts are gone when it is
+        found = [m for m in info.media if m.type == pj.PJMEDIA_TYPE_AUDIO]
+        if not found:
             return
-        status = info.media[0].status
+        # of several audio lines PJSIP takes one; the others are answered with port 0
+        chosen = next((m for m in found if m.status != pj.PJSUA_CALL_MEDIA_NONE), found[0])
+        status = chosen.status
         if status == pj.PJSUA_CALL_MEDIA_ERROR:
             self._reports.later(0, lambda: self.close(488, "Not Acceptable Here", 488))
             return
         if status == pj.PJSUA_CALL_MEDIA_NONE:
             return
-        stream = self._call.getStreamInfo(0)
-        name = _NAMES.get(stream.codecName.lower(), stream.codecName)
-        self.media = LegMedia(
-            codec=name,
-            clock_hz=stream.codecClockRate,
-            secure=stream.proto in _SECURE,
-            remote_held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD,
-        )
+        self._stream = chosen.index
+        self.media = self._session(self._call, held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
         self.silent_s = 0.0
         self._endpoint.media_wanted(self.name, True)
+        self._sound()
         self._reports.leg_media(self.name, self.media)
+
+    def _session(self, call: _Call, *, held: bool) -> LegMedia:
+        """What has been negotiated.  Held at 0.0.0.0 (RFC 2543) there is no stream at all."""
+        try:
+            stream = call.getStreamInfo(self._stream)
+        except pj.Error:
+            return replace(self.media or LegMedia("", 8000, False), remote_held=True)
+        return LegMedia(
+            codec=_NAMES.get(stream.codecName.lower(), stream.codecName),
+            clock_hz=stream.codecClockRate,
+            secure=stream.proto in _SECURE,
+            remote_held=held,
+        )
+
+    def on_stream_over(self) -> None:
+        """Before a re-INVITE's new stream, and at the end: its figures count on from these."""
+        if not self._closed:
+            self._before = self.stats() or self._before
 
     def on_dtmf(self, digit: str, duration_ms: int, timestamp: int, ended: bool) -> None:
         """RFC 4733 tells one press many times; it is passed on once, when it has ended.
@@ -298,11 +358,8 @@ class Leg:
         press = self._pressed
         if press is not None and (press[0], press[2]) != (digit, timestamp):
             self._flush_digit()
-        self._pressed = (
-            digit,
-            max(duration_ms, press[1] if self._pressed and press else 0),
-            timestamp,
-        )
+        longest = max(duration_ms, press[1] if self._pressed and press else 0)
+        self._pressed = (digit, longest, timestamp)
         if self._pressed_timer is not None:
             self._pressed_timer.cancel()
             self._pressed_timer = None
@@ -341,5 +398,29 @@ def _cause(prm: Any) -> int | None:
     return int(match[1]) if match else None
 
 
-def _direction(stat: Any) -> StreamStats:
-    return StreamStats(packets=stat.pkt, lost=stat.loss, jitter_ms=stat.jitterUsec.last / 1000)
+def _direction(stat: Any, before: StreamStats) -> StreamStats:
+    return StreamStats(
+        packets=before.packets + stat.pkt,
+        lost=before.lost + stat.loss,
+        jitter_ms=stat.jitterUsec.last / 1000,
+    )
+
+
+def transmit(source: Leg, sink: Leg) -> bool:
+    """Let ``sink`` hear ``source``; whether both have media."""
+    return _bridged(source, sink, on=True)
+
+
+def silence(source: Leg, sink: Leg) -> None:
+    _bridged(source, sink, on=False)
+
+
+def _bridged(source: Leg, sink: Leg, *, on: bool) -> bool:
+    a, b = source.audio(), sink.audio()
+    if a is None or b is None:
+        return False
+    try:
+        (a.startTransmit if on else a.stopTransmit)(b)
+    except pj.Error:
+        return False
+    return True

@@ -30,20 +30,20 @@ class _Dialog:
     target: str = ""
     waiting: Deferred[str] | None = None
     branch: str = ""
+    over: bool = False
 
 
 class LoopbackUa(DatagramProtocol):
-    """``marks`` are headers by which the endpoint knows a leg of ours."""
+    """``leg_mark`` is the header that names a leg; ``at`` is where our INVITEs come from."""
 
-    def __init__(self, reactor: Any, endpoint_port: int, leg_mark: str, local_mark: str) -> None:
+    def __init__(self, reactor: Any, endpoint_port: int, leg_mark: str) -> None:
         self._reactor = reactor
         self._to = ("127.0.0.1", endpoint_port)
         self._leg_mark = leg_mark
-        self._local_mark = local_mark
         self._dialogs: dict[str, _Dialog] = {}
         self._by_leg: dict[str, _Dialog] = {}
         self._port: Any = reactor.listenUDP(0, self, "127.0.0.1", 65_536)
-        self._at = f"127.0.0.1:{self._port.getHost().port}"
+        self.at = f"127.0.0.1:{self._port.getHost().port}"
 
     def offer(self, leg: str, sdp: str) -> Deferred[str]:
         """INVITE, or re-INVITE where the leg is there; fires with the answer.
@@ -67,13 +67,22 @@ class LoopbackUa(DatagramProtocol):
 
     def _over(self, result: Any, dialog: _Dialog) -> Any:
         dialog.waiting = None
+        if dialog.over or not dialog.target:
+            self._drop(dialog)
         return result
 
     def forget(self, leg: str) -> None:
-        """The leg has ended."""
+        """The leg has ended; the answer to its last offer may still be on its way to us."""
         dialog = self._by_leg.pop(leg, None)
         if dialog is not None:
-            self._dialogs.pop(dialog.call_id, None)
+            dialog.over = True
+            if dialog.waiting is None:
+                self._drop(dialog)
+
+    def _drop(self, dialog: _Dialog) -> None:
+        self._dialogs.pop(dialog.call_id, None)
+        if self._by_leg.get(dialog.leg) is dialog:
+            del self._by_leg[dialog.leg]
 
     def stop(self) -> None:
         self._port.stopListening()
@@ -85,15 +94,14 @@ class LoopbackUa(DatagramProtocol):
         target = dialog.target or f"sip:local@{self._to[0]}:{self._to[1]}"
         lines = [
             f"{method} {target} SIP/2.0",
-            f"Via: SIP/2.0/UDP {self._at};branch={branch};rport",
+            f"Via: SIP/2.0/UDP {self.at};branch={branch};rport",
             "Max-Forwards: 1",
-            f"From: <sip:local@{self._at}>;tag={dialog.tag}",
+            f"From: <sip:local@{self.at}>;tag={dialog.tag}",
             f"To: <sip:local@127.0.0.1>{to_tag}",
             f"Call-ID: {dialog.call_id}",
             f"CSeq: {dialog.cseq} {method}",
-            f"Contact: <sip:local@{self._at}>",
+            f"Contact: <sip:local@{self.at}>",
             f"{self._leg_mark}: {dialog.leg}",
-            f"{self._local_mark}: yes",
         ]
         if body:
             lines.append("Content-Type: application/sdp")
@@ -114,7 +122,8 @@ class LoopbackUa(DatagramProtocol):
         if dialog is None or not _field(head, "CSeq").endswith("INVITE"):
             return
         code = int(status[1])
-        if code >= 200:
+        cseq = _field(head, "CSeq").split()[0]
+        if code >= 200 and cseq == str(dialog.cseq):
             self._final(dialog, code, status[2].decode("utf-8", "replace"), head, body)
 
     def _final(self, dialog: _Dialog, code: int, text: str, head: bytes, body: bytes) -> None:
@@ -130,8 +139,6 @@ class LoopbackUa(DatagramProtocol):
                 waiting.callback(body.decode("utf-8", "replace"))
             return
         self._ack_refusal(dialog)
-        if not dialog.target:
-            self.forget(dialog.leg)
         if waiting is not None:
             waiting.errback(SdpUnusable(f"the offer cannot be answered: {code} {text}"))
 
@@ -141,9 +148,9 @@ class LoopbackUa(DatagramProtocol):
         target = dialog.target or f"sip:local@{self._to[0]}:{self._to[1]}"
         lines = [
             f"ACK {target} SIP/2.0",
-            f"Via: SIP/2.0/UDP {self._at};branch={dialog.branch};rport",
+            f"Via: SIP/2.0/UDP {self.at};branch={dialog.branch};rport",
             "Max-Forwards: 1",
-            f"From: <sip:local@{self._at}>;tag={dialog.tag}",
+            f"From: <sip:local@{self.at}>;tag={dialog.tag}",
             f"To: <sip:local@127.0.0.1>{to_tag}",
             f"Call-ID: {dialog.call_id}",
             f"CSeq: {dialog.cseq} ACK",

@@ -27,6 +27,8 @@ WAIT_S: Final = 3.0
 MAX_WAITING: Final = 200
 SPARE_IDLE_S: Final = 60.0
 BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+STEADY_S: Final = 30.0
+"""A worker that lived so long had no fault that the next one will have at once."""
 PORTS_A_LEG: Final = 8
 """RTP and RTCP, and as many again while a re-INVITE changes over, twice."""
 STATES: Final[tuple[WorkerState, ...]] = ("starting", "idle", "busy", "draining")
@@ -78,7 +80,9 @@ class Pool:
         self._tending.start(5, now=False)
 
     async def stop(self) -> None:
-        """End every worker; their legs are over by then, or end with them."""
+        """End every worker; their legs are over by then, or end with them.  Idempotent."""
+        if self._stopping is not None:
+            return
         if self._tending.running:
             self._tending.stop()
         self._stopping = Deferred()
@@ -185,8 +189,14 @@ class Pool:
             user_agent=self._user_agent,
         )
         worker = WorkerProcess(WorkerId(self._serial), options, self, self._reactor, block)
+        try:
+            worker.spawn()
+        except OSError as e:  # no process or descriptor left to be had
+            log.error("worker_not_started", why=str(e))
+            block.release()
+            self._replace()
+            return False
         self._workers.append(worker)
-        worker.spawn()
         return True
 
     def _count(self) -> None:
@@ -199,7 +209,6 @@ class Pool:
     # -- process.PoolSide
 
     def worker_ready(self, worker: WorkerProcess) -> None:
-        self._failures = 0
         log.info("worker_ready", worker=worker.id, pid=worker.pid, sip=str(worker.sip))
         if worker.sip is not None:
             self._watch.worker_up(worker.sip)
@@ -224,6 +233,8 @@ class Pool:
                 self._stopping.callback(None)
             return
         if not worker.draining:
+            if self._reactor.seconds() - worker.born > STEADY_S:
+                self._failures = 0
             self._replace()
         self._count()
 

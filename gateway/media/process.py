@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import Any, Final, Protocol
@@ -24,12 +25,6 @@ MISSED_BEATS: Final = 3
 START_S: Final = 10.0
 CHANNEL_IN, CHANNEL_OUT = 3, 4
 """Descriptors in the child."""
-
-
-_CHILD: Final = (
-    # the worker speaks no TLS; without the first line Twisted loads OpenSSL, 13 MB in each
-    "import sys; sys.modules['OpenSSL'] = None\nfrom gateway.media.worker import main; main()"
-)
 
 
 class PoolSide(Protocol):
@@ -128,7 +123,8 @@ class _Pipe:
         self._process = process
 
     def write(self, data: bytes) -> None:
-        self._process.writeToChild(CHANNEL_IN, data)
+        if CHANNEL_IN in self._process.pipes:  # it is not once the worker has died
+            self._process.writeToChild(CHANNEL_IN, data)
 
     def writeSequence(self, data: list[bytes]) -> None:
         self.write(b"".join(data))
@@ -162,27 +158,30 @@ class WorkerProcess(ProcessProtocol):
         self.taken = 0
         self.draining = False
         self.ended = False
-        self.idle_since = reactor.seconds()
+        self.idle_since = self.born = reactor.seconds()
         self._options = options
         self._pool = pool
         self._reactor = reactor
         self._block = block
         self._events: dict[str, LegEvents] = {}
         self._leases: list[LegEvents] = []
+        self._lingering: set[str] = set()
         self._beat_timer: Any = None
         self.amp = _Channel(self)
 
     def spawn(self) -> None:
-        args = [sys.executable, "-c", _CHILD, json.dumps(asdict(self._options))]
+        args = [sys.executable, "-m", "gateway.media", json.dumps(asdict(self._options))]
         descriptors = {0: "w", 1: "r", 2: "r", CHANNEL_IN: "w", CHANNEL_OUT: "r"}
-        self._reactor.spawnProcess(self, sys.executable, args, env=None, childFDs=descriptors)
+        # a host name in a peer's SDP makes PJSIP wait for DNS: not for long
+        env = {**os.environ, "RES_OPTIONS": "timeout:1 attempts:1"}
+        self._reactor.spawnProcess(self, sys.executable, args, env=env, childFDs=descriptors)
         self._expect_beat(START_S)
 
     @property
     def free(self) -> int:
         if self.sip is None or self.draining or self.ended:
             return 0
-        return self.capacity - self.taken
+        return max(0, self.capacity - self.taken - len(self._lingering))
 
     # -- ProcessProtocol
 
@@ -272,8 +271,11 @@ class WorkerProcess(ProcessProtocol):
     def watch(self, leg: LegId, events: LegEvents) -> None:
         self._events[leg] = events
 
-    def unwatch(self, leg: LegId) -> None:
+    def unwatch(self, leg: LegId, *, lingers: bool = False) -> None:
+        """Nobody is told of it any more; one that ``lingers`` fills a place until it is closed."""
         self._events.pop(leg, None)
+        if lingers:
+            self._lingering.add(leg)
 
     def events_of(self, leg: str) -> LegEvents | None:
         return self._events.get(leg)
@@ -282,3 +284,6 @@ class WorkerProcess(ProcessProtocol):
         events = self._events.pop(leg, None)
         if events is not None:
             events.leg_closed(leg, end)
+        elif leg in self._lingering:
+            self._lingering.discard(leg)
+            self._pool.worker_changed(self)

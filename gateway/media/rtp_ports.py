@@ -1,57 +1,71 @@
-"""Blocks of UDP ports for RTP, held against other gateways on the same machine."""
+"""Blocks of UDP ports for RTP, held against other gateways on the same machine.
+
+All ports are cut into cells, at the same places for every gateway, and a block is a run of
+whole cells.  Who binds the abstract Unix socket that is named after a cell holds it: it is seen by
+exactly those who share the ports (the network namespace), takes no port away, and the kernel
+gives it back however its owner dies.
+"""
 
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from gateway.errors import NoCapacity
+
+CELL: Final = 32
+"""Ports in a cell; a worker for four legs fills one."""
 
 
 class Block:
     """The ports ``first`` to ``last``; ``first`` is even (RFC 3550 §11)."""
 
-    def __init__(self, guard: socket.socket, first: int, last: int, owner: PortBlocks) -> None:
-        self._guard: socket.socket | None = guard
-        self._owner = owner
+    def __init__(self, guards: list[socket.socket], first: int, last: int) -> None:
+        self._guards = guards
         self.first = first
         self.last = last
 
     def release(self) -> None:
         """Give the block back.  Idempotent."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
+        for guard in self._guards:
             guard.close()
-            self._owner.taken.discard(self.first)
+        self._guards = []
 
 
 class PortBlocks:
-    """Whoever binds the guard port below a block holds it: so do other processes."""
+    """Blocks within the ports ``first`` to ``last``."""
 
     def __init__(self, first: int, last: int) -> None:
-        self._first = first + first % 2
-        self._last = last
-        self.taken: set[int] = set()
+        self._cells = range(-(-first // CELL), (last + 1) // CELL)
 
     def take(self, count: int) -> Block:
-        """A free block of ``count`` ports (rounded up to even); ``NoCapacity`` when none is."""
-        count += count % 2
-        at = self._first
-        while at + 2 + count - 1 <= self._last:
-            first = at + 2
-            if first not in self.taken:
-                guard = _bind(at)
-                if guard is not None:
-                    self.taken.add(first)
-                    return Block(guard, first, first + count - 1, self)
-            at += count + 2
+        """A free block of at least ``count`` ports; ``NoCapacity`` when there is none."""
+        wanted = -(-count // CELL)
+        held: list[tuple[int, socket.socket]] = []
+        for cell in self._cells:
+            guard = _hold(cell)
+            if guard is None:
+                _let_go(held)
+                continue
+            held.append((cell, guard))
+            if len(held) == wanted:
+                first = held[0][0] * CELL
+                return Block([g for _, g in held], first, first + wanted * CELL - 1)
+        _let_go(held)
         raise NoCapacity(f"no free block of {count} RTP ports; widen media.rtp_ports")
 
 
-def _bind(port: int) -> socket.socket | None:
-    guard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _hold(cell: int) -> socket.socket | None:
+    guard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        guard.bind(("127.0.0.1", port))
+        guard.bind(f"\0dm-gateway/rtp/{cell * CELL}")
     except OSError:
         guard.close()
         return None
     return guard
+
+
+def _let_go(held: list[tuple[int, socket.socket]]) -> None:
+    for _, guard in held:
+        guard.close()
+    held.clear()

@@ -21,12 +21,13 @@ from twisted.internet import stdio
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
-from twisted.protocols.amp import AMP
+from twisted.protocols.amp import AMP, Command
 from twisted.python.failure import Failure
 
 from gateway.errors import MediaFailed, SdpUnusable
 from gateway.media import commands as c
-from gateway.media.endpoint import LEG_MARK, LOCAL_MARK, Endpoint
+from gateway.media.bridge import Bridge
+from gateway.media.endpoint import LEG_MARK, Endpoint
 from gateway.media.farewells import Farewells
 from gateway.media.leg import Leg
 from gateway.media.loopback_ua import LoopbackUa
@@ -40,6 +41,7 @@ TICK_S: Final = 0.05
 IDLE_TICK_S: Final = 0.5
 STALLED_S: Final = 10
 """A worker whose loop stands still so long is ended by the kernel, daemon or no daemon."""
+FAREWELL_S: Final = 1.4
 DIGIT_GAP_MS: Final = 100
 PAUSE_S: Final = 0.5
 DTMF_DIGITS: Final = frozenset("0123456789ABCD*#")
@@ -75,13 +77,12 @@ class Worker(AMP):
         self._options = options
         self._legs: dict[str, Leg] = {}
         self._expected: set[str] = set()
-        self._pairs: set[frozenset[str]] = set()
-        self._muted: set[str] = set()
-        self._joined: set[tuple[str, str]] = set()
+        self._bridge = Bridge(self._legs)
         self._farewells = Farewells(reactor)
-        self._draining = False
+        self._draining = self._alone = False
         self._endpoint = Endpoint(options, self._incoming, self._rejected)
-        self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK, LOCAL_MARK)
+        self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
+        self._endpoint.legs_come_from(self._ua.at)
         self._answers: dict[str, Deferred[LegMedia]] = {}
         reactor.addReader(_SipSocket(self._endpoint.sip_descriptor, self._endpoint.poll))
         self._ticking = LoopingCall(self._endpoint.poll)
@@ -99,11 +100,17 @@ class Worker(AMP):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The daemon is gone: say what it would have said, and leave."""
         super().connectionLost(reason)
+        self._alone = True
+        reactor.callLater(FAREWELL_S, os._exit, 0)
         self._farewells.send().addBoth(lambda _: os._exit(0))
+
+    def _tell(self, event: type[Command], **values: Any) -> None:
+        if not self._alone:
+            self.callRemote(event, **values)
 
     def _beat(self) -> None:
         signal.alarm(STALLED_S)
-        self.callRemote(c.Beat, legs=len(self._legs))
+        self._tell(c.Beat, legs=len(self._legs))
 
     def _pace(self) -> None:
         fast = bool(self._legs)
@@ -117,31 +124,39 @@ class Worker(AMP):
 
     # -- INVITEs that reach the endpoint
 
-    def _incoming(self, call_id: int, message: str) -> None:
-        match = _MARK.search(message)
+    def _expected_leg(self, message: str, source: str) -> str | None:
+        """The leg whose INVITE this is: from the edge (SIP) or from our own agent (app)."""
+        match = _MARK.search(message.partition("\r\n\r\n")[0])
         name = match[1] if match else ""
-        if name not in self._expected:
-            stray = Leg(name, self._endpoint, self)
+        wanted = self._ua.at if name in self._answers else self._options.proxy
+        return name if name in self._expected and source == wanted else None
+
+    def _incoming(self, call_id: int, message: str, source: str) -> None:
+        name = self._expected_leg(message, source)
+        if name is None:
+            stray = Leg("", self._endpoint, self)
             stray.take("incoming", call_id)
             stray.answer(403)
             return
         self._expected.discard(name)
         leg = self._legs[name]
-        local = LOCAL_MARK.lower() in message.lower()
-        leg.take("local" if local else "incoming", call_id)
-        if local:
-            leg.answer(200)
+        if name in self._answers:
+            leg.take("local", call_id)
+            try:
+                leg.answer(200)
+            except ValueError:
+                leg.close(488, "Not Acceptable Here", 0)
         else:
+            leg.take("incoming", call_id)
             self.leg_state(name, "incoming", 0)
 
-    def _rejected(self, code: int, reason: str, message: str) -> None:
+    def _rejected(self, code: int, reason: str, message: str, source: str) -> None:
         """PJSIP has refused an INVITE by itself: no codec in common, an extension it lacks."""
-        match = _MARK.search(message)
-        if match is None or match[1] not in self._expected:
+        name = self._expected_leg(message, source)
+        if name is None:
             return
-        name = match[1]
         self._expected.discard(name)
-        if LOCAL_MARK.lower() not in message.lower():
+        if name not in self._answers:
             self.leg_closed(name, LegEnd(code, reason, remote=False))
 
     def _leg(self, name: str) -> Leg:
@@ -200,8 +215,6 @@ class Worker(AMP):
         return Deferred.fromCoroutine(self._offer(leg, sdp, again))
 
     async def _offer(self, leg: str, sdp: str, again: bool) -> dict[str, Any]:
-        if len(sdp) > c.MAX_SDP:
-            raise SdpUnusable(f"SDP of {len(sdp)} bytes; {c.MAX_SDP} are allowed")
         if again:
             self._leg(leg)
         else:
@@ -237,21 +250,18 @@ class Worker(AMP):
     @c.Connect.responder
     def connect(self, a: str, b: str) -> dict[str, Any]:
         self._leg(a), self._leg(b)
-        self._pairs.add(frozenset((a, b)))
-        self._join()
+        self._bridge.connect(a, b)
         return {}
 
     @c.Disconnect.responder
     def disconnect(self, a: str, b: str) -> dict[str, Any]:
-        self._pairs.discard(frozenset((a, b)))
-        self._join()
+        self._bridge.disconnect(a, b)
         return {}
 
     @c.Mute.responder
     def mute(self, leg: str, muted: bool) -> dict[str, Any]:
         self._leg(leg)
-        (self._muted.add if muted else self._muted.discard)(leg)
-        self._join()
+        self._bridge.mute(leg, muted)
         return {}
 
     @c.Hold.responder
@@ -317,43 +327,17 @@ class Worker(AMP):
         except ValueError as e:
             raise MediaFailed(str(e)) from None
 
-    # -- the conference bridge
-
-    def _join(self) -> None:
-        """Make the bridge carry what is wanted now; ports change with each negotiation."""
-        wanted: set[tuple[str, str]] = set()
-        for pair in self._pairs:
-            a, b = tuple(pair) if len(pair) == 2 else (next(iter(pair)),) * 2
-            wanted |= {(a, b), (b, a)}
-        wanted = {(a, b) for a, b in wanted if a not in self._muted}
-        for a, b in self._joined - wanted:
-            source, sink = self._audio(a), self._audio(b)
-            if source is not None and sink is not None:
-                source.stopTransmit(sink)
-            self._joined.discard((a, b))
-        for a, b in wanted - self._joined:
-            source, sink = self._audio(a), self._audio(b)
-            if source is not None and sink is not None:
-                source.startTransmit(sink)
-                self._joined.add((a, b))
-
-    def _audio(self, name: str) -> Any:
-        leg = self._legs.get(name)
-        return None if leg is None else leg.audio()
-
     # -- leg.LegReports
 
     def leg_state(self, leg: str, state: str, code: int) -> None:
-        self.callRemote(c.LegState, leg=leg, state=state, code=code)
+        self._tell(c.LegState, leg=leg, state=state, code=code)
 
     def leg_media(self, leg: str, media: LegMedia) -> None:
-        # a fresh session has a fresh port: what was joined has to be joined again
-        self._joined = {pair for pair in self._joined if leg not in pair}
-        self._join()
+        self._bridge.changed(leg)
         waiting = self._answers.get(leg)
         if waiting is not None and not waiting.called:
             waiting.callback(media)
-        self.callRemote(
+        self._tell(
             c.LegMediaUp,
             leg=leg,
             codec=media.codec,
@@ -363,14 +347,14 @@ class Worker(AMP):
         )
 
     def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None:
-        self.callRemote(c.HeardDtmf, leg=leg, digit=digit, duration_ms=duration_ms)
+        self._tell(c.HeardDtmf, leg=leg, digit=digit, duration_ms=duration_ms)
 
     def leg_closed(self, leg: str, end: LegEnd) -> None:
         if leg not in self._legs:
             return
         self._forget(leg)
         stats = end.stats or LegStats()
-        self.callRemote(
+        self._tell(
             c.LegClosed,
             leg=leg,
             code=end.code,
@@ -391,9 +375,7 @@ class Worker(AMP):
     def _forget(self, name: str) -> None:
         self._legs.pop(name, None)
         self._expected.discard(name)
-        self._muted.discard(name)
-        self._pairs = {pair for pair in self._pairs if name not in pair}
-        self._joined = {pair for pair in self._joined if name not in pair}
+        self._bridge.forget(name)
         self._ua.forget(name)
         self._pace()
 
@@ -409,7 +391,7 @@ class Worker(AMP):
             stats = leg.stats()
             if stats is None or leg.media is None:
                 continue
-            self.callRemote(c.Stats, leg=name, **_figures(stats))
+            self._tell(c.Stats, leg=name, **_figures(stats))
             heard = stats.received.packets != before
             if heard or not leg.expects_rtp():
                 leg.silent_s = 0.0
@@ -447,7 +429,3 @@ def main() -> None:
     channel: Any = stdio.StandardIO  # its stubs forget the descriptors
     channel(worker, stdin=3, stdout=4)
     reactor.run(installSignalHandlers=False)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred
 
 from gateway.errors import CannotStart, StoreUnavailable
 from gateway.settings import StoreSection
+from gateway.store.migrating import NewerSchema, bring_up_to_date
 
 log = structlog.get_logger()
 
@@ -28,7 +26,6 @@ MAX_WAITING: Final = 5000
 READERS: Final = 2
 BUSY_S: Final = 10
 """How long SQLite waits for another process that writes to the same file."""
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
 class Database:
@@ -56,8 +53,11 @@ class Database:
         where = self._url.render_as_string(hide_password=True)
         try:
             await self._in(self._writer, self._open)
-        except CommandError as e:
-            problem = f"the database {where} was made by a newer dm-gateway ({e}); run that one"
+        except NewerSchema as e:
+            problem = (
+                f"the database {where} was made by a newer dm-gateway (schema {e.revision}); "
+                "run that one"
+            )
             raise CannotStart(problem) from e
         except ImportError as e:
             problem = f"the database {where} needs a driver that is not installed: {e.name}"
@@ -71,10 +71,7 @@ class Database:
             self._make_file()
         self._for_writing = self._engine("BEGIN IMMEDIATE")
         with self._for_writing.begin() as connection:
-            config = Config()
-            config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            bring_up_to_date(connection)
         self._for_reading = self._engine("BEGIN")
 
     def _make_file(self) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import Connection, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect, text
 from structlog.testing import capture_logs
 from twisted.internet.defer import CancelledError, ensureDeferred, gatherResults
 from twisted.internet.threads import deferToThread
@@ -20,9 +21,11 @@ from twisted.internet.threads import deferToThread
 from gateway.errors import CannotStart, StoreUnavailable
 from gateway.settings import StoreSection
 from gateway.store import database as module
+from gateway.store import migrating
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
-from gateway.store.schema import calls, metadata
+from gateway.store.migrating import MIGRATIONS, bring_up_to_date, migrate, revisions
+from gateway.store.schema import calls
 from tests.peers.waiting import reactor, until
 from tests.store.scene import ALICE, opened, record
 
@@ -93,17 +96,44 @@ async def test_what_was_saved_outlives_kill_9(file: Path) -> None:
     assert (kept["reason"], kept["ended_by"]) == ("gateway_error", "gateway")
 
 
-@pytest_twisted.ensureDeferred
-async def test_migrations_make_the_tables_that_queries_are_written_with(database: Database) -> None:
-    def shape(c: Connection) -> tuple[Any, Any]:
-        found = inspect(c)
-        columns = {(x["name"], str(x["type"]), x["nullable"]) for x in found.get_columns("calls")}
-        return columns, {(i["name"], tuple(i["column_names"])) for i in found.get_indexes("calls")}
+def shape(c: Connection) -> tuple[Any, Any, Any]:
+    found = inspect(c)
+    columns = {(x["name"], str(x["type"]), x["nullable"]) for x in found.get_columns("calls")}
+    indexes = {(i["name"], tuple(i["column_names"])) for i in found.get_indexes("calls")}
+    return columns, indexes, found.get_pk_constraint("calls")["constrained_columns"]
 
-    columns, indexes = await database.read(shape)
-    assert columns == {(x.name, str(x.type), bool(x.nullable)) for x in calls.columns}
-    assert indexes == {(str(i.name), tuple(x.name for x in i.columns)) for i in calls.indexes}
-    assert set(metadata.tables) == {"calls"}
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_database_is_what_all_migrations_together_make(database: Database) -> None:
+    made = await database.read(shape)
+    with create_engine("sqlite://").begin() as c:
+        migrate(c)
+        migrated, version = shape(c), c.scalar(text("SELECT version_num FROM alembic_version"))
+    assert made == migrated
+    assert version == revisions()[-1]
+    assert made[0] == {(x.name, str(x.type), bool(x.nullable)) for x in calls.columns}
+    assert made[1] == {(str(i.name), tuple(x.name for x in i.columns)) for i in calls.indexes}
+
+
+def test_what_is_known_of_migrations_is_what_alembic_knows() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert [s.revision for s in reversed([*scripts.walk_revisions()])] == revisions()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_older_database_is_migrated(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its revision is known, and not the newest."""
+    seen: list[str] = []
+    monkeypatch.setattr(migrating, "revisions", lambda: ["0001", "0002"])
+    monkeypatch.setattr(
+        migrating,
+        "migrate",
+        lambda c: seen.append(c.scalar(text("SELECT version_num FROM alembic_version"))),
+    )
+    await database.write(bring_up_to_date)
+    assert seen == ["0001"]
 
 
 @pytest_twisted.ensureDeferred

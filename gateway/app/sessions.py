@@ -63,7 +63,16 @@ class Sessions:
         return session if session.client.principal.handle == principal.handle else None
 
     def new(self, principal: Principal) -> Session:
-        """``RateLimited`` or ``NoCapacity`` where there are too many."""
+        """``RateLimited`` or ``NoCapacity`` where there are too many.
+
+        A client whose socket is gone gives way: a page that is loaded again and again leaves
+        one behind each time.
+        """
+        mine = self._of.get(principal.handle, {})
+        if len(mine) >= self._section.clients_per_user:
+            absent = next((s for s in mine.values() if s.state is State.DETACHED), None)
+            if absent is not None:
+                absent.end()
         if len(self._of.get(principal.handle, ())) >= self._section.clients_per_user:
             raise RateLimited("clients of this person", self._section.reconnect_grace_s)
         if len(self._sessions) >= self._section.max_clients:

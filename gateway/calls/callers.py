@@ -92,9 +92,15 @@ class SipCaller(Caller):
 
     def __init__(self, room: Room, address: Address) -> None:
         super().__init__(room, address)
-        self.leg = room.legs.new(self, LegKind.SIP)
+        self.invited = room.legs.new(self, LegKind.SIP)
+        self.leg = self.invited
         self._present = False
         self._answered = False
+
+    def never_came(self) -> None:
+        """The INVITE was given up before the worker was told of it, or while it was."""
+        self.leg = None
+        self.room.legs.forget(self.invited)  # whatever the worker knows goes with the lease
 
     def on_incoming(self, leg: LegId) -> None:
         self._present = True

@@ -86,10 +86,13 @@ def from_caller(end: LegEnd) -> Reason:
 
 
 def from_answered(end: LegEnd) -> Reason:
-    """Why an answered leg ended: a BYE is a completed call, silence on RTP a failed one."""
-    if end.remote:
-        return Reason.COMPLETED
-    return Reason.MEDIA_FAILED if end.code in (408, 488) else Reason.GATEWAY_ERROR
+    """Why an answered leg ended: a BYE is a completed call (200).
+
+    What had no codec in common, or no RTP, has failed, though it had been answered.
+    """
+    if end.code in (408, 415, 488, 606):
+        return Reason.MEDIA_FAILED
+    return Reason.COMPLETED if end.remote else Reason.GATEWAY_ERROR
 
 
 def best_failure(ends: list[LegEnd]) -> LegEnd:

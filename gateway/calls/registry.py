@@ -211,23 +211,23 @@ class CallRegistry:
         except GatewayError as e:
             log.warning("call_not_made", call=record.call, error=str(e))
             return Refuse(e.sip_code, str(e), retry_after_s=10)
+        caller = SipCaller(call, invite.caller)
+        call.between(caller, self._callee(call, target, caller))
+        leg = caller.invited
         try:
-            caller = SipCaller(call, invite.caller)
-            call.between(caller, self._callee(call, target, caller))
             await call.save()
-            leg = caller.leg
-            if leg is None:
-                return _refuse(Reason.GATEWAY_ERROR)
             await call.lease.expect_sip_leg(leg)
-            call.expect_caller()
-            return Forward(call.lease.sip, leg)
         except CancelledError:
+            caller.never_came()
             call.end(Ending(Reason.CANCELLED, Party.CALLER))
             raise
         except GatewayError as e:
             log.warning("call_not_made", call=record.call, error=str(e))
+            caller.never_came()
             call.end(Ending(Reason.GATEWAY_ERROR, Party.GATEWAY))
             return _refuse(Reason.GATEWAY_ERROR)
+        call.expect_caller()
+        return Forward(call.lease.sip, leg)
 
     # -- making a call
 

@@ -313,9 +313,12 @@ class Rtpengines(Engines):
 
 
 def block_size(rtp_ports: tuple[int, int]) -> int:
-    """Ports for our own rtpengine: four a browser, at most 1024, a tenth of all there are."""
+    """Ports for our own rtpengine: four a browser, at most 1024, a twentieth of all there are.
+
+    Several gateways on one machine find theirs in the same range.
+    """
     first, last = rtp_ports
-    return min(1024, (last - first + 1) // 10 // 2 * 2)
+    return min(1024, max(40, (last - first + 1) // 20 // 2 * 2))
 
 
 def split_ports(rtp_ports: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:

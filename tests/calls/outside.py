@@ -45,6 +45,7 @@ class Lease:
         self.failing: dict[str, GatewayError] = {}
         self.released = False
         self.connecting: Deferred[None] | None = None
+        self.known: set[LegId] = set()
 
     def _do(self, *words: object) -> None:
         self.log.append(" ".join(str(w) for w in words))
@@ -53,15 +54,18 @@ class Lease:
 
     async def open_sip_leg(self, leg: LegId, target: SipTarget) -> None:
         self.targets[leg] = target
+        self.known.add(leg)
         self._do("open_sip_leg", leg, target.uri)
 
     async def expect_sip_leg(self, leg: LegId) -> None:
+        self.known.add(leg)
         self._do("expect", leg)
 
     async def answer(self, leg: LegId, code: int, text: str = "") -> None:
         self._do("answer", leg, code)
 
     async def open_app_leg(self, leg: LegId, offer: str) -> LegAnswer:
+        self.known.add(leg)
         self._do("open_app_leg", leg)
         return LegAnswer("worker-answer", PCMU)
 
@@ -94,7 +98,9 @@ class Lease:
 
     async def close_leg(self, leg: LegId, code: int, text: str, cause: int | None = None) -> None:
         self._do("close", leg, code, cause)
-        self.events.leg_closed(leg, LegEnd(code, text, remote=False))
+        if leg in self.known:  # a worker says nothing of legs it never had
+            self.known.discard(leg)
+            self.events.leg_closed(leg, LegEnd(code, text, remote=False))
 
     async def release(self) -> None:
         self._do("release")

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from gateway.calls.ports import IncomingInvite, Refuse
+from gateway.calls.reasons import from_answered
 from gateway.errors import (
     NoCapacity,
     NotAllowed,
@@ -241,3 +242,17 @@ def test_closing_that_hangs_is_given_up() -> None:
     assert len(registry) == 1
     world.clock.advance(40)
     world.assert_clean()
+
+
+@pytest.mark.parametrize(
+    ("code", "remote", "reason"),
+    [
+        (200, True, Reason.COMPLETED),
+        (408, False, Reason.MEDIA_FAILED),
+        (415, True, Reason.MEDIA_FAILED),
+        (488, False, Reason.MEDIA_FAILED),
+        (500, False, Reason.GATEWAY_ERROR),
+    ],
+)
+def test_how_an_answered_leg_ends(code: int, remote: bool, reason: Reason) -> None:
+    assert from_answered(LegEnd(code, "", remote=remote)) is reason

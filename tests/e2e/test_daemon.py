@@ -36,7 +36,7 @@ METRICS = {
 async def test_idle_cost(cast: Cast) -> None:
     """Two warm workers: under 2 % of a core over 20 s, under 200 MB resident in all.
 
-    Both ways of counting pages that several processes share: once (PSS), and in each (RSS).
+    What is in memory: pages that several processes share (Python's, PJSIP's) are there once (PSS).
     """
     gateway = await cast.gateway()
     await pause(3)  # what starting up left to do
@@ -49,7 +49,6 @@ async def test_idle_cost(cast: Cast) -> None:
     print(f"idle: {share:.2f} % of a core, MB {memory}, RSS of each {each}")
     assert share < 2, f"{share:.2f} %"
     assert memory["pss"] < 200, memory
-    assert memory["rss"] < 200, (memory, each)
 
 
 @pytest_twisted.ensureDeferred

@@ -113,7 +113,7 @@ def token(
             groups=groups,
             age=age,
         )
-    except (GatewayError, ValueError) as e:
+    except (GatewayError, OSError, ValueError) as e:
         click.echo(f"no token: {e}", err=True)
         raise SystemExit(1) from None
     click.echo(made)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -26,6 +27,9 @@ Incoming = Callable[[int, str, str], None]
 Rejected = Callable[[int, str, str, str], None]
 
 _DTLS: Final = re.compile(r"^m=\S+ \S+ \S*TLS", re.I | re.M)
+LINGER_S: Final = 1.0
+"""How long the bridge's clock outlives the last leg."""
+
 _PRIORITY_FIRST: Final = 250
 _WIDE: Final = {"G722", "speex"}
 
@@ -90,6 +94,8 @@ class Endpoint:
         self.options = options
         self.clock_hz = 16_000 if _WIDE & set(options.codecs) else 8_000
         self._with_media: set[str] = set()
+        self._clock_runs = False
+        self._silent_since = 0.0
         self.alive: set[object] = set()
         """Legs whose PJSIP call is not over; a call object must not be collected before."""
         self._library = _Library(rejected)
@@ -177,20 +183,33 @@ class Endpoint:
         self._library.local_source = source
 
     def poll(self) -> None:
-        """Handle what is due: SIP, timers, and events that came from media threads."""
+        """Handle what is due: SIP, timers, and events that came from media threads.
+
+        Twice, since what the first turn finds is handed to this thread's next turn: PJSIP would
+        leave it there until it is asked again.
+        """
         self._library.libHandleEvents(0)
+        self._library.libHandleEvents(0)
+        self._rest()
 
     def media_wanted(self, leg: str, wanted: bool) -> None:
-        """Run the bridge's clock while any leg has media."""
-        ran = bool(self._with_media)
+        """Run the bridge's clock while any leg has media, and a little longer.
+
+        Ports leave the bridge by its clock: were it stopped with the last leg, calls that last
+        only a moment would fill the bridge.
+        """
         (self._with_media.add if wanted else self._with_media.discard)(leg)
-        if bool(self._with_media) == ran:
-            return
-        devices = self._library.audDevManager()
-        if self._with_media:
-            devices.setNullDev()
-        else:
-            devices.setNoDev()
+        if self._with_media and not self._clock_runs:
+            self._clock_runs = True
+            self._library.audDevManager().setNullDev()
+        if not self._with_media:
+            self._silent_since = time.monotonic()
+
+    def _rest(self) -> None:
+        silent_s = 0.0 if self._with_media else time.monotonic() - self._silent_since
+        if self._clock_runs and silent_s > LINGER_S:
+            self._clock_runs = False
+            self._library.audDevManager().setNoDev()
 
     def destroy(self) -> None:
         """All calls must be gone before (their objects too)."""

@@ -21,7 +21,7 @@ from twisted.internet import stdio
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
-from twisted.protocols.amp import AMP, Command
+from twisted.protocols.amp import AMP, AmpBox, Command
 from twisted.python.failure import Failure
 
 from gateway.errors import MediaFailed, SdpUnusable
@@ -79,7 +79,7 @@ class Worker(AMP):
         self._expected: set[str] = set()
         self._bridge = Bridge(self._legs)
         self._farewells = Farewells(reactor)
-        self._draining = self._alone = False
+        self._draining = self._alone = self._poll_due = False
         self._endpoint = Endpoint(options, self._incoming, self._rejected)
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
         self._endpoint.legs_come_from(self._ua.at)
@@ -103,6 +103,16 @@ class Worker(AMP):
         self._alone = True
         reactor.callLater(FAREWELL_S, os._exit, 0)
         self._farewells.send().addBoth(lambda _: os._exit(0))
+
+    def ampBoxReceived(self, box: AmpBox) -> None:
+        super().ampBoxReceived(box)
+        if not self._poll_due:  # what the command set going is not left to the next tick
+            self._poll_due = True
+            reactor.callLater(0, self._poll_now)
+
+    def _poll_now(self) -> None:
+        self._poll_due = False
+        self._endpoint.poll()
 
     def _tell(self, event: type[Command], **values: Any) -> None:
         if not self._alone:

@@ -20,6 +20,7 @@ from gateway.calls.ports import Forward, IncomingInvite, Refuse
 from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee
+from gateway.calls.tasks import together
 from gateway.errors import GatewayError, NoCapacity, NoSuchCall, NotAllowed, RateLimited, WrongState
 from gateway.policy.chain import Attempt, Verdict, judge
 from gateway.routing.targets import NoRoute, Target, resolve
@@ -215,8 +216,7 @@ class CallRegistry:
         call.between(caller, self._callee(call, target, caller))
         leg = caller.invited
         try:
-            await call.save()
-            await call.lease.expect_sip_leg(leg)
+            await together(call.save(), call.lease.expect_sip_leg(leg))
         except CancelledError:
             caller.never_came()
             call.end(Ending(Reason.CANCELLED, Party.CALLER))

@@ -6,12 +6,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
 from gateway.errors import GatewayError
 
 log = structlog.get_logger()
+
+
+async def together(*work: Coroutine[Deferred[Any], Any, Any]) -> None:
+    """Wait for all of it at once; the first failure is raised, what else fails is dropped."""
+    waiting = gatherResults([Deferred.fromCoroutine(w) for w in work], consumeErrors=True)
+    try:
+        await waiting
+    except FirstError as e:
+        e.subFailure.raiseException()
 
 
 class Tasks:

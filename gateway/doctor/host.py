@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.doctor.finding import Finding, output_of
-from gateway.media.pool import PORTS_A_LEG
+from gateway.media.rtp_ports import CELL, PORTS_A_LEG, PortBlocks
 from gateway.media.rtpengine import split_ports
 from gateway.settings import Settings
 
@@ -55,8 +55,8 @@ def _rtp(settings: Settings) -> Iterator[Finding]:
         yield Finding(what, "fail", shown, mend)
         return
     (low, high), _ = split_ports(media.rtp_ports)
-    # a block has its guard in front of it, and begins at an even port
-    room = (high - low) // (PORTS_A_LEG * media.legs_per_worker + 2)
+    least = -(-PORTS_A_LEG * media.legs_per_worker // CELL) * CELL  # whole cells
+    room = PortBlocks(low, high).room // least
     if room < media.max_workers:
         mend = "widen media.rtp_ports, or lower media.max_workers"
         shown += f"; room for {room} of {media.max_workers} workers"

@@ -165,8 +165,11 @@ class Endpoint:
         config.natConfig.sipOutboundUse = 0
         config.natConfig.udpKaIntervalSec = 0
         media = config.mediaConfig
-        media.transportConfig.port = options.rtp_first
-        media.transportConfig.portRange = options.rtp_last - options.rtp_first
+        # each account goes round in a third of its own, so that ports rest before they are taken
+        # again: a far end that has not noticed the end of its call may still be sending there
+        third = (options.rtp_last - options.rtp_first + 1) // len(ACCOUNTS) // 2 * 2
+        media.transportConfig.port = options.rtp_first + ACCOUNTS.index(name) * third
+        media.transportConfig.portRange = third - 2
         host = "127.0.0.1" if name == "local" else options.media_host
         media.transportConfig.boundAddress = host
         if name != "local" and options.public_host:

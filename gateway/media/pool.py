@@ -16,7 +16,7 @@ from gateway.media import commands as c
 from gateway.media.lease import Lease
 from gateway.media.options import Options
 from gateway.media.process import WorkerProcess
-from gateway.media.rtp_ports import PortBlocks
+from gateway.media.rtp_ports import PortBlocks, worker_ports
 from gateway.settings import MediaSection
 from gateway.values import CallId, HostPort, WorkerId
 
@@ -29,8 +29,6 @@ SPARE_IDLE_S: Final = 60.0
 BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S: Final = 30.0
 """A worker that lived so long had no fault that the next one will have at once."""
-PORTS_A_LEG: Final = 8
-"""RTP and RTCP, and as many again while a re-INVITE changes over, twice."""
 STATES: Final[tuple[WorkerState, ...]] = ("starting", "idle", "busy", "draining")
 
 
@@ -170,7 +168,8 @@ class Pool:
     def _start_one(self) -> bool:
         s = self._settings
         try:
-            block = self._blocks.take(PORTS_A_LEG * s.legs_per_worker)
+            wanted = worker_ports(self._blocks.room, s.max_workers, s.legs_per_worker)
+            block = self._blocks.take(wanted)
         except NoCapacity as e:
             log.error("worker_not_started", why=str(e))
             return False

@@ -17,6 +17,19 @@ CELL: Final = 32
 """Ports in a cell; a worker for four legs fills one."""
 
 
+PORTS_A_LEG: Final = 8
+"""RTP and RTCP, and as many again while a re-INVITE changes over, twice."""
+PORTS_TO_REST: Final = 32
+"""With so many a leg, a port is taken again long after its last leg, whose far end may not have
+noticed and speaks on."""
+
+
+def worker_ports(room: int, workers: int, legs: int) -> int:
+    """How many ports each worker takes of ``room``, so that there is a block for every one."""
+    fair = room // workers // CELL * CELL
+    return max(PORTS_A_LEG * legs, min(PORTS_TO_REST * legs, fair))
+
+
 class Block:
     """The ports ``first`` to ``last``; ``first`` is even (RFC 3550 §11)."""
 
@@ -37,6 +50,7 @@ class PortBlocks:
 
     def __init__(self, first: int, last: int) -> None:
         self._cells = range(-(-first // CELL), (last + 1) // CELL)
+        self.room = len(self._cells) * CELL
 
     def take(self, count: int) -> Block:
         """A free block of at least ``count`` ports; ``NoCapacity`` when there is none."""

@@ -324,7 +324,7 @@ def block_size(rtp_ports: tuple[int, int]) -> int:
 def split_ports(rtp_ports: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """The workers' part and the rtpengines' part: blocks of two sizes do not share a range."""
     first, last = rtp_ports
-    middle = (first + last) // 2
+    middle = first + (last - first + 1) * 3 // 4 - 1
     return (first, middle), (middle + 1, last)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from tests.peers.gateway import Gateway
 from tests.peers.waiting import NotSeen, until
 
-PER_WORKER = 5
+PER_WORKER = 8
 """Descriptors that the daemon holds for a worker: its channel and standard streams (pipes), and
-the socket that claims its block of RTP ports.  The pool grows under load, and may stay so."""
+the sockets that claim its RTP ports (one for 32).  The pool grows under load, and may stay so."""
 
 
 def held(gateway: Gateway) -> dict[str, int]:

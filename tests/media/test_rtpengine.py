@@ -255,7 +255,7 @@ async def test_the_public_address_is_advertised_and_workers_stay_on_loopback() -
 
 
 def test_port_ranges_are_split_and_blocks_fit() -> None:
-    assert split_ports((30_000, 39_999)) == ((30_000, 34_999), (35_000, 39_999))
+    assert split_ports((30_000, 39_999)) == ((30_000, 37_499), (37_500, 39_999))
     assert block_size((30_000, 39_999)) == 500
     assert block_size((30_000, 65_000)) == 1024
     assert block_size((30_000, 30_400)) == 40

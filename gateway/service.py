@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.process import reapAllProcesses
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from gateway import __version__
@@ -38,6 +39,7 @@ from gateway.web.pages import Pages
 
 log = structlog.get_logger()
 
+STORE_CHECK_S = 5.0
 FAREWELL_S = 5.0
 """For calls that are ended by force: BYEs answered, records written."""
 
@@ -82,6 +84,9 @@ class Service:
         self._engines: Rtpengines | None = None
         self.calls: CallRegistry | None = None
         self._serving = False
+        self._writable = True
+        self._checking = LoopingCall(self._check_store)
+        self._checking.clock = reactor
 
     async def start(self) -> None:
         """Bring everything up; ``CannotStart`` says what could not be, and nothing is left."""
@@ -139,9 +144,13 @@ class Service:
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
         self._serving = True
+        self._checking.start(STORE_CHECK_S, now=False)
         self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
+
+    async def _check_store(self) -> None:
+        self._writable = await self._database.writable()
 
     def not_ready(self) -> Sequence[str]:
         """What keeps new calls from being taken; nothing: ready."""
@@ -150,6 +159,8 @@ class Service:
             return ["starting"]
         if self.calls.draining:
             why.append("draining")
+        if not self._writable:
+            why.append("the database does not take writes")
         if not self._pool.ready():
             why.append("no media worker is free")
         engines = self._engines
@@ -186,6 +197,8 @@ class Service:
                 await ended
             except TimeoutError:
                 log.error("calls_hang", count=len(calls))
+        if self._checking.running:
+            self._checking.stop()
         self._systemd.stop_watchdog()
         self._lag.stop()
         await self._life.stop()

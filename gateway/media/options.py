@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +22,24 @@ class Options:
     stats_interval_s: float
     rtp_timeout_s: float
     user_agent: str
+
+
+LEGS_A_SECOND: Final = 20
+"""PJSIP keeps each socket's place in its table of 64 for half a second after it is closed, and
+aborts the process when the table is full; a leg has two."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many legs were begun within the last second; ``now`` is any clock's seconds."""
+
+    begun: deque[float] = field(default_factory=deque)
+
+    def room(self, now: float) -> int:
+        """How many more may begin now."""
+        while self.begun and self.begun[0] <= now - 1:
+            self.begun.popleft()
+        return LEGS_A_SECOND - len(self.begun)
+
+    def begin(self, now: float, legs: int = 1) -> None:
+        self.begun.extend([now] * legs)

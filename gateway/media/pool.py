@@ -25,6 +25,7 @@ log = structlog.get_logger()
 WAIT_S: Final = 3.0
 """How long a call waits for a worker to start when every warm one is taken."""
 MAX_WAITING: Final = 200
+LOOK_AGAIN_S: Final = 0.1
 SPARE_IDLE_S: Final = 60.0
 BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S: Final = 30.0
@@ -59,6 +60,7 @@ class Pool:
         self._stopping: Deferred[Any] | None = None
         self._first: Deferred[None] | None = None
         self._restart: Any = None
+        self._looking: Any = None
         self._tending = LoopingCall(self._tend)
         self._tending.clock = reactor
 
@@ -86,6 +88,8 @@ class Pool:
         self._stopping = Deferred()
         if self._restart is not None and self._restart.active():
             self._restart.cancel()
+        if self._looking is not None and self._looking.active():
+            self._looking.cancel()
         for _, waiting in self._waiting:
             waiting.errback(NoCapacity("the gateway is stopping"))
         self._waiting.clear()
@@ -111,11 +115,12 @@ class Pool:
     async def lend(self, call: CallId, legs: int, events: LegEvents) -> Lease:
         worker = self._choose(legs)
         if worker is None:
-            if legs > self._settings.legs_per_worker or not self._room_for_waiting():
+            if not self._worth_waiting(legs):
                 raise NoCapacity("every media worker is taken")
             waiting: Deferred[WorkerProcess] = Deferred()
             entry = (legs, waiting)
             self._waiting.append(entry)
+            self._look_again()
             waiting.addTimeout(WAIT_S, self._reactor)
             self._tend()
             try:
@@ -132,9 +137,22 @@ class Pool:
         self._tend()
         return lease
 
-    def _room_for_waiting(self) -> bool:
-        starting = sum(1 for w in self._workers if w.sip is None and not w.ended)
-        return len(self._waiting) < MAX_WAITING and (starting > 0 or self._may_start())
+    def _look_again(self) -> None:
+        """Workers may have places again without an event that says so: they rest for a second."""
+        if self._looking is None or not self._looking.active():
+            self._looking = self._reactor.callLater(LOOK_AGAIN_S, self._looked)
+
+    def _looked(self) -> None:
+        self._serve_waiting()
+        if self._waiting:
+            self._look_again()
+
+    def _worth_waiting(self, legs: int) -> bool:
+        """A worker is starting, can be started, or has places that only rest."""
+        if legs > self._settings.legs_per_worker or len(self._waiting) >= MAX_WAITING:
+            return False
+        starting = any(w.sip is None and not w.ended for w in self._workers)
+        return starting or self._may_start() or any(w.places >= legs for w in self._workers)
 
     def _choose(self, legs: int) -> WorkerProcess | None:
         """The fullest worker that has room: the others stay free for larger calls."""
@@ -151,7 +169,7 @@ class Pool:
         if self._stopping is not None:
             return
         coming = [w for w in self._workers if w.sip is None and not w.ended]
-        idle = [w for w in self._workers if w.free == w.capacity]
+        idle = [w for w in self._workers if w.sip is not None and w.places == w.capacity]
         wanted = self._settings.warm_workers + len(self._waiting) // 2
         missing = wanted - len(idle) - len(coming)
         backing_off = self._restart is not None and self._restart.active()

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway.calls.ports import LegEvents
 from gateway.media import commands as c
-from gateway.media.options import Options
+from gateway.media.options import Options, Pace
 from gateway.values import HostPort, LegEnd, LegId, LegMedia, LegStats, StreamStats, WorkerId
 
 log = structlog.get_logger()
@@ -156,6 +156,7 @@ class WorkerProcess(ProcessProtocol):
         self.sip: HostPort | None = None
         self.capacity = options.legs
         self.taken = 0
+        self._begun = Pace()
         self.draining = False
         self.ended = False
         self.idle_since = self.born = reactor.seconds()
@@ -178,10 +179,16 @@ class WorkerProcess(ProcessProtocol):
         self._expect_beat(START_S)
 
     @property
-    def free(self) -> int:
+    def places(self) -> int:
+        """How many legs more it can hold."""
         if self.sip is None or self.draining or self.ended:
             return 0
         return max(0, self.capacity - self.taken - len(self._lingering))
+
+    @property
+    def free(self) -> int:
+        """How many legs more it can begin just now."""
+        return max(0, min(self.places, self._begun.room(self._reactor.seconds())))
 
     # -- ProcessProtocol
 
@@ -258,6 +265,7 @@ class WorkerProcess(ProcessProtocol):
 
     def lent(self, events: LegEvents, legs: int) -> None:
         self.taken += legs
+        self._begun.begin(self._reactor.seconds(), legs)
         self._leases.append(events)
         self._pool.worker_changed(self)
 

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -31,7 +32,7 @@ from gateway.media.endpoint import LEG_MARK, Endpoint
 from gateway.media.farewells import Farewells
 from gateway.media.leg import Leg
 from gateway.media.loopback_ua import LoopbackUa
-from gateway.media.options import Options
+from gateway.media.options import Options, Pace
 from gateway.values import LegEnd, LegMedia, LegStats
 
 reactor: Any = _reactor
@@ -79,6 +80,7 @@ class Worker(AMP):
         self._expected: set[str] = set()
         self._bridge = Bridge(self._legs)
         self._farewells = Farewells(reactor)
+        self._begun = Pace()
         self._draining = self._alone = self._poll_due = False
         self._endpoint = Endpoint(options, self._incoming, self._rejected)
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
@@ -180,6 +182,10 @@ class Worker(AMP):
             raise MediaFailed(f"leg {name} is there already")
         if len(self._legs) >= self._options.legs:
             raise MediaFailed("this worker is full")
+        now = time.monotonic()
+        if not self._begun.room(now):
+            raise MediaFailed("too many legs in one second")
+        self._begun.begin(now)
         leg = self._legs[name] = Leg(name, self._endpoint, self)
         self._pace()
         return leg

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import random
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 _LOW, _HIGH = 11_000, 29_000
-_given: set[int] = set()
+_next = random.randrange(_LOW, _HIGH, 2)  # other test runs of this machine begin elsewhere
 
 
 def free_ports(count: int = 1, step: int = 1, host: str = "127.0.0.1") -> int:
-    """The first of ``count`` ports, ``step`` apart, free for UDP and TCP; none is given twice."""
-    for _ in range(500):
-        first = random.randrange(_LOW, _HIGH, 2)
-        ports = range(first, first + count * step, step)
-        if _given.intersection(ports):
-            continue
-        with ExitStack() as sockets, suppress(OSError):
-            for port in ports:
-                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                    s = sockets.enter_context(socket.socket(socket.AF_INET, kind))
-                    s.bind((host, port))
-            _given.update(ports)
+    """The first of ``count`` ports, ``step`` apart, free for UDP and TCP.
+
+    They are given in turn, so that one is given again only when all others have been.
+    """
+    global _next  # noqa: PLW0603  # one turn for the whole process
+    width = count * step + count * step % 2
+    for _ in range(2 * (_HIGH - _LOW) // width):
+        if _next + width > _HIGH:
+            _next = _LOW
+        first, _next = _next, _next + width
+        if all(_free(host, port) for port in range(first, first + count * step, step)):
             return first
     raise RuntimeError(f"no {count} free ports between {_LOW} and {_HIGH}")
+
+
+def _free(host: str, port: int) -> bool:
+    with ExitStack() as sockets:
+        try:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                s = sockets.enter_context(socket.socket(socket.AF_INET, kind))
+                s.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -25,21 +25,24 @@ class Options:
 
 
 LEGS_A_SECOND: Final = 20
-"""PJSIP keeps each socket's place in its table of 64 for half a second after it is closed, and
-aborts the process when the table is full; a leg has two."""
+"""What the pool gives a worker.  PJSIP keeps each socket's place in its table of 64 for half a
+second after it is closed, and aborts the process when the table is full; a leg has two."""
+LEGS_A_SECOND_AT_MOST: Final = 26
+"""What a worker takes: offers that fail make legs, too."""
 
 
 @dataclass(slots=True)
 class Pace:
     """How many legs were begun within the last second; ``now`` is any clock's seconds."""
 
+    limit: int
     begun: deque[float] = field(default_factory=deque)
 
     def room(self, now: float) -> int:
         """How many more may begin now."""
         while self.begun and self.begun[0] <= now - 1:
             self.begun.popleft()
-        return LEGS_A_SECOND - len(self.begun)
+        return max(0, self.limit - len(self.begun))
 
     def begin(self, now: float, legs: int = 1) -> None:
         self.begun.extend([now] * legs)

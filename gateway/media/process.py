@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway.calls.ports import LegEvents
 from gateway.media import commands as c
-from gateway.media.options import Options, Pace
+from gateway.media.options import LEGS_A_SECOND, Options, Pace
 from gateway.values import HostPort, LegEnd, LegId, LegMedia, LegStats, StreamStats, WorkerId
 
 log = structlog.get_logger()
@@ -156,7 +156,7 @@ class WorkerProcess(ProcessProtocol):
         self.sip: HostPort | None = None
         self.capacity = options.legs
         self.taken = 0
-        self._begun = Pace()
+        self._begun = Pace(LEGS_A_SECOND)
         self.draining = False
         self.ended = False
         self.idle_since = self.born = reactor.seconds()

@@ -32,7 +32,7 @@ from gateway.media.endpoint import LEG_MARK, Endpoint
 from gateway.media.farewells import Farewells
 from gateway.media.leg import Leg
 from gateway.media.loopback_ua import LoopbackUa
-from gateway.media.options import Options, Pace
+from gateway.media.options import LEGS_A_SECOND_AT_MOST, Options, Pace
 from gateway.values import LegEnd, LegMedia, LegStats
 
 reactor: Any = _reactor
@@ -80,7 +80,7 @@ class Worker(AMP):
         self._expected: set[str] = set()
         self._bridge = Bridge(self._legs)
         self._farewells = Farewells(reactor)
-        self._begun = Pace()
+        self._begun = Pace(LEGS_A_SECOND_AT_MOST)
         self._draining = self._alone = self._poll_due = False
         self._endpoint = Endpoint(options, self._incoming, self._rejected)
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)

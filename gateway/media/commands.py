@@ -180,6 +180,13 @@ class Stats(Command):
     requiresAnswer = False
 
 
+class LegParted(Command):
+    """After ``LegClosed``: PJSIP has a place for another call again."""
+
+    arguments = [_LEG]
+    requiresAnswer = False
+
+
 class LegClosed(Command):
     """The leg's last word; ``has_stats`` 0 when it never had media."""
 

@@ -214,13 +214,6 @@ class Endpoint:
             self._clock_runs = False
             self._library.audDevManager().setNoDev()
 
-    def destroy(self) -> None:
-        """All calls must be gone before (their objects too)."""
-        for account in self.accounts.values():
-            account.shutdown()
-        self.accounts.clear()
-        self._library.libDestroy()
-
 
 def call_limit(upper: int) -> int:
     """How many calls this build of PJSIP holds at once, up to ``upper``.

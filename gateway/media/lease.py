@@ -12,6 +12,7 @@ from twisted.protocols.amp import Command, UnknownRemoteError
 from gateway.calls.ports import LegAnswer, LegEvents, Sound
 from gateway.errors import GatewayError, MediaFailed, SdpUnusable, WorkerLost
 from gateway.media import commands as c
+from gateway.media.peer_sdp import unusable
 from gateway.media.process import WorkerProcess
 from gateway.values import HostPort, LegId, LegMedia, SipTarget, WorkerId
 
@@ -45,7 +46,6 @@ class Lease:
         self._process.watch(leg, self._events)
 
     def _unwatch(self, leg: LegId) -> None:
-        self._open.discard(leg)
         self._process.unwatch(leg)
 
     async def open_sip_leg(self, leg: LegId, target: SipTarget) -> None:
@@ -93,6 +93,8 @@ class Lease:
             raise SdpUnusable(f"an offer of {size} bytes; {c.MAX_SDP} are allowed")
         if not offer.startswith("v=0") or _NOT_TEXT.search(offer):
             raise SdpUnusable("this is not SDP (RFC 8866)")
+        if unusable(offer):
+            raise SdpUnusable("no usable IPv4 address")
         answer = await self._ask(c.Offer, leg=leg, sdp=offer, again=again)
         media = LegMedia(answer["codec"], answer["clock_hz"], answer["secure"])
         return LegAnswer(answer["sdp"], media)
@@ -129,11 +131,10 @@ class Lease:
         self._releasing = True
         for leg in tuple(self._open):
             if self._process.events_of(leg) is not None:
-                # it fills its place until the far end has answered the BYE
-                self._process.unwatch(leg, lingers=True)
+                self._process.unwatch(leg)
                 try:
                     await self.close_leg(leg, 480, "Temporarily Unavailable")
                 except GatewayError:
                     break  # the worker is gone, and all with it
         self._released = True
-        self._process.given_back(self._events, self._legs)
+        self._process.given_back(self._events, self._legs, self._open)

@@ -15,15 +15,18 @@ from typing import Any, Final, Protocol
 import pjsua2 as pj
 
 from gateway.media.endpoint import Endpoint, contained
+from gateway.media.peer_sdp import unusable
+from gateway.media.presses import Presses
 from gateway.values import LegEnd, LegMedia, LegStats, StreamStats
 
 _NAMES: Final = {"speex": "speex", "ilbc": "iLBC", "gsm": "GSM"}
+_PARTING_S: Final = 0.1
+_USUAL_PTIME_MS: Final = 20
 _DTMF_END: Final = 2
 _RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS = 425, 1000, 4000
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 """In a header they would begin another one."""
 _UNANSWERED: Final = {pj.PJSIP_INV_STATE_INCOMING, pj.PJSIP_INV_STATE_EARLY}
-_CALLING: Final = {pj.PJSIP_INV_STATE_CALLING, pj.PJSIP_INV_STATE_EARLY}
 _SECURE: Final = {pj.PJMEDIA_TP_PROTO_RTP_SAVP, pj.PJMEDIA_TP_PROTO_RTP_SAVPF}
 
 
@@ -34,6 +37,7 @@ class LegReports(Protocol):
     def leg_media(self, leg: str, media: LegMedia) -> None: ...
     def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None: ...
     def leg_closed(self, leg: str, end: LegEnd) -> None: ...
+    def leg_parted(self, leg: str) -> None: ...
     def later(self, delay_s: float, func: Callable[[], None]) -> Any: ...
 
 
@@ -50,9 +54,28 @@ class _Call(pj.Call):  # type: ignore[misc]  # the binding has no types
             self._leg.on_state(prm)
 
     @contained
+    def onCallRxReinvite(self, prm: Any) -> None:
+        if unusable(prm.offer.wholeSdp):
+            prm.statusCode = 488
+
+    @contained
+    def onCallTransferRequest(self, prm: Any) -> None:
+        """PJSIP would call whom the far end names; only the call machine decides on calls."""
+        prm.statusCode = 603
+
+    @contained
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        prm.statusCode = 603
+
+    @contained
     def onCallMediaState(self, prm: Any) -> None:
         if self._leg is not None:
             self._leg.on_media()
+
+    @contained
+    def onCallSdpCreated(self, prm: Any) -> None:
+        if self._leg is not None:
+            prm.sdp.wholeSdp = self._leg.with_packet_time(prm.sdp.wholeSdp)
 
     @contained
     def onStreamDestroyed(self, prm: Any) -> None:
@@ -63,7 +86,7 @@ class _Call(pj.Call):  # type: ignore[misc]  # the binding has no types
     def onDtmfEvent(self, prm: Any) -> None:
         if self._leg is not None:
             ended = bool(prm.flags & _DTMF_END) or prm.method != pj.PJSUA_DTMF_METHOD_RFC2833
-            self._leg.on_dtmf(prm.digit, prm.duration, prm.timestamp, ended)
+            self._leg.presses.heard(prm.digit, prm.duration, prm.timestamp, ended)
 
     def forget(self) -> None:
         self._leg = None
@@ -76,13 +99,14 @@ class Leg:
         self._reports = reports
         self._call: _Call | None = None
         self._asked: LegEnd | None = None
-        self._closed = False
-        self._incoming = False
-        self._stream = 0
+        self._closed = self._parted = False
+        self._sip_call_id = ""
+        self._look_again_s = 0.005
+        self._incoming = self._answered = False
+        self._stream: int | None = None
         self._tone: Any = None
         self._playing = False
-        self._pressed: tuple[str, int, int] | None = None
-        self._pressed_timer: Any = None
+        self.presses = Presses(lambda d, ms: reports.leg_dtmf(name, d, ms), reports.later)
         self._held = False
         self._stats: LegStats | None = None
         self._before = LegStats()
@@ -202,7 +226,7 @@ class Leg:
 
     def stats(self) -> LegStats | None:
         """Figures since the leg began; the last ones once its stream is gone."""
-        if self._call is None or self.media is None:
+        if self._call is None or self.media is None or self._stream is None:
             return self._stats
         try:
             whole = self._call.getStreamStat(self._stream)
@@ -240,36 +264,65 @@ class Leg:
             self._finish(self._asked)
             return
         prm = pj.CallOpParam(True)
-        if self._incoming and self._state() in _UNANSWERED and not 300 <= code <= 699:
-            code, text = 480, ""  # a 2xx here would be an acceptance
-        prm.statusCode = code
-        prm.reason = text
-        if cause and self._is_calling():
-            prm.statusCode = cause  # PJSIP makes the Reason header of a CANCEL from it
-        elif cause:
+        if self._incoming and self._state() in _UNANSWERED:
+            prm.statusCode = code if 300 <= code <= 699 else 480  # a 2xx would be an acceptance
+            prm.reason = text
+        # a BYE or CANCEL gets no reason text: PJSIP would add a Reason header of its own
+        if cause:
             prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
         try:
             self._call.hangup(prm)
         except pj.Error:
             self._finish(self._asked)
 
-    def _is_calling(self) -> bool:
-        """An INVITE of ours has no final response yet."""
-        return not self._incoming and self._state() in _CALLING
+    def refused(self, code: int, text: str) -> None:
+        """PJSIP has refused its INVITE by itself."""
+        self._finish(LegEnd(code, text, remote=False))
 
     def _finish(self, end: LegEnd) -> None:
         if self._closed:
             return
         self._closed = True
-        self._flush_digit()
+        self.presses.over()
         self.stop_playing()
         self.media = None
         self._endpoint.media_wanted(self.name, False)
-        self._reports.later(0, self._drop_call)
+        self._sip_call_id = self._call_id_of_place()
+        self._reports.later(0, self._part)
         stats = self._stats
         self._reports.leg_closed(
             self.name, LegEnd(end.code, end.text, end.remote, end.cause, stats)
         )
+
+    def _call_id_of_place(self) -> str:
+        """Call-ID of what is in our place in PJSIP's table; empty: it is free."""
+        if self._call is None:
+            return ""
+        try:
+            return str(self._call.getInfo().callIdString)
+        except pj.Error:
+            return ""
+
+    def _part(self) -> None:
+        """Let go of the call object when PJSIP has let go of the call.
+
+        PJSIP says DISCONNECTED when it sends BYE, but the place in its small table is free only
+        when that is answered, or given up after 32 s.  By then another call may be in it, which
+        the end of our object would hang up: so that has to wait again.
+        """
+        found = self._call_id_of_place()
+        if found != self._sip_call_id or not found:
+            self._tell_parted()
+        if found:
+            self._reports.later(self._look_again_s, self._part)
+            self._look_again_s = min(2 * self._look_again_s, _PARTING_S)
+        else:
+            self._drop_call()
+
+    def _tell_parted(self) -> None:
+        if not self._parted:
+            self._parted = True
+            self._reports.leg_parted(self.name)
 
     def _drop_call(self) -> None:
         self._endpoint.alive.discard(self)
@@ -288,6 +341,13 @@ class Leg:
     def _state(self) -> Any:
         return None if self._call is None else self._call.getInfo().state
 
+    def with_packet_time(self, sdp: str) -> str:
+        """PJSIP never says what it wishes for; 20 ms need no saying (RFC 3551 §4.2)."""
+        wished = self._endpoint.options.ptime_ms
+        if wished == _USUAL_PTIME_MS or "a=ptime:" in sdp or "m=audio" not in sdp:
+            return sdp
+        return f"{sdp}a=ptime:{wished}\r\n"
+
     # -- PJSIP's callbacks
 
     def on_state(self, prm: Any) -> None:
@@ -297,6 +357,7 @@ class Leg:
         if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
             self._reports.leg_state(self.name, "ringing", info.lastStatusCode)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self._answered = True
             self._reports.leg_state(self.name, "answered", info.lastStatusCode)
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.stats()
@@ -305,7 +366,7 @@ class Leg:
                 or LegEnd(
                     code=info.lastStatusCode,
                     text=info.lastReason[:100],
-                    remote=True,
+                    remote=not self._answered or _message(prm).startswith("BYE "),
                     cause=_cause(prm),
                 )
             )
@@ -325,19 +386,21 @@ class Leg:
             return
         if status == pj.PJSUA_CALL_MEDIA_NONE:
             return
-        self._stream = chosen.index
-        self.media = self._session(self._call, held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+        self.media = self._session(
+            self._call, chosen.index, held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
+        )
         self.silent_s = 0.0
         self._endpoint.media_wanted(self.name, True)
         self._sound()
         self._reports.leg_media(self.name, self.media)
 
-    def _session(self, call: _Call, *, held: bool) -> LegMedia:
+    def _session(self, call: _Call, index: int, *, held: bool) -> LegMedia:
         """What has been negotiated.  Held at 0.0.0.0 (RFC 2543) there is no stream at all."""
         try:
-            stream = call.getStreamInfo(self._stream)
+            stream = call.getStreamInfo(index)
         except pj.Error:
             return replace(self.media or LegMedia("", 8000, False), remote_held=True)
+        self._stream = index
         return LegMedia(
             codec=_NAMES.get(stream.codecName.lower(), stream.codecName),
             clock_hz=stream.codecClockRate,
@@ -347,38 +410,8 @@ class Leg:
 
     def on_stream_over(self) -> None:
         """Before a re-INVITE's new stream, and at the end: its figures count on from these."""
-        if not self._closed:
-            self._before = self.stats() or self._before
-
-    def on_dtmf(self, digit: str, duration_ms: int, timestamp: int, ended: bool) -> None:
-        """RFC 4733 tells one press many times; it is passed on once, when it has ended.
-
-        A press whose end was lost is over when the next begins, or when nothing more comes.
-        """
-        press = self._pressed
-        if press is not None and (press[0], press[2]) != (digit, timestamp):
-            self._flush_digit()
-        longest = max(duration_ms, press[1] if self._pressed and press else 0)
-        self._pressed = (digit, longest, timestamp)
-        if self._pressed_timer is not None:
-            self._pressed_timer.cancel()
-            self._pressed_timer = None
-        if ended:
-            self._flush_digit()
-        else:
-            self._pressed_timer = self._reports.later(0.3, self._digit_timed_out)
-
-    def _digit_timed_out(self) -> None:
-        self._pressed_timer = None
-        self._flush_digit()
-
-    def _flush_digit(self) -> None:
-        if self._pressed_timer is not None:
-            self._pressed_timer.cancel()
-            self._pressed_timer = None
-        press, self._pressed = self._pressed, None
-        if press is not None:
-            self._reports.leg_dtmf(self.name, press[0].upper(), press[1])
+        self._before = self.stats() or self._before
+        self._stream = None
 
 
 def _header(name: str, value: str) -> Any:
@@ -387,14 +420,17 @@ def _header(name: str, value: str) -> Any:
     return header
 
 
-def _cause(prm: Any) -> int | None:
-    """The SIP cause in the Reason header of the request that ended the call (RFC 3326)."""
+def _message(prm: Any) -> str:
+    """What the far end sent, where that is what changed the call's state; else empty."""
     if prm.e.type != pj.PJSIP_EVENT_TSX_STATE:
-        return None
-    if prm.e.body.tsxState.type != pj.PJSIP_EVENT_RX_MSG:
-        return None
-    message = prm.e.body.tsxState.src.rdata.wholeMsg
-    match = re.search(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", message, re.I | re.M)
+        return ""
+    change = prm.e.body.tsxState
+    return str(change.src.rdata.wholeMsg) if change.type == pj.PJSIP_EVENT_RX_MSG else ""
+
+
+def _cause(prm: Any) -> int | None:
+    """The SIP cause in the Reason header of the message that ended the call (RFC 3326)."""
+    match = re.search(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", _message(prm), re.I | re.M)
     return int(match[1]) if match else None
 
 

@@ -61,7 +61,7 @@ class Pool:
         self._first: Deferred[None] | None = None
         self._restart: Any = None
         self._looking: Any = None
-        self._tending = LoopingCall(self._tend)
+        self._tending = LoopingCall(self.tend)
         self._tending.clock = reactor
 
     # -- life
@@ -70,7 +70,7 @@ class Pool:
         """Fires when the warm workers are ready; ``CannotStart`` when they do not come up."""
         self._first = Deferred()
         self._first.addTimeout(20, self._reactor)
-        self._tend()
+        self.tend()
         try:
             await self._first
         except DeferredTimeout:
@@ -122,7 +122,7 @@ class Pool:
             self._waiting.append(entry)
             self._look_again()
             waiting.addTimeout(WAIT_S, self._reactor)
-            self._tend()
+            self.tend()
             try:
                 worker = await waiting
             except DeferredTimeout:
@@ -134,7 +134,7 @@ class Pool:
             raise NoCapacity("the media worker is not ready")
         lease = Lease(worker, worker.sip, legs, events)
         log.debug("worker_lent", call=call, worker=worker.id, legs=legs, taken=worker.taken)
-        self._tend()
+        self.tend()
         return lease
 
     def _look_again(self) -> None:
@@ -152,7 +152,7 @@ class Pool:
         if legs > self._settings.legs_per_worker or len(self._waiting) >= MAX_WAITING:
             return False
         starting = any(w.sip is None and not w.ended for w in self._workers)
-        return starting or self._may_start() or any(w.places >= legs for w in self._workers)
+        return starting or self._may_start() or any(w.may_hold(legs) for w in self._workers)
 
     def _choose(self, legs: int) -> WorkerProcess | None:
         """The fullest worker that has room: the others stay free for larger calls."""
@@ -164,7 +164,7 @@ class Pool:
     def _may_start(self) -> bool:
         return len(self._workers) < self._settings.max_workers and self._stopping is None
 
-    def _tend(self) -> None:
+    def tend(self) -> None:
         """Start what is missing; let go of spares that have been idle too long."""
         if self._stopping is not None:
             return
@@ -261,7 +261,7 @@ class Pool:
             return
         wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
         self._failures += 1
-        self._restart = self._reactor.callLater(wait_s, self._tend)
+        self._restart = self._reactor.callLater(wait_s, self.tend)
 
     def _serve_waiting(self) -> None:
         while self._waiting:

@@ -89,6 +89,11 @@ class _Channel(AMP):
             events.leg_stats(LegId(leg), _stats(figures))
         return {}
 
+    @c.LegParted.responder
+    def leg_parted(self, leg: str) -> dict[str, Any]:
+        self._worker.on_parted(leg)
+        return {}
+
     @c.LegClosed.responder
     def leg_closed(
         self,
@@ -166,6 +171,7 @@ class WorkerProcess(ProcessProtocol):
         self._block = block
         self._events: dict[str, LegEvents] = {}
         self._leases: list[LegEvents] = []
+        self._unparted: set[str] = set()
         self._lingering: set[str] = set()
         self._beat_timer: Any = None
         self.amp = _Channel(self)
@@ -184,6 +190,11 @@ class WorkerProcess(ProcessProtocol):
         if self.sip is None or self.draining or self.ended:
             return 0
         return max(0, self.capacity - self.taken - len(self._lingering))
+
+    def may_hold(self, legs: int) -> bool:
+        """Whether so many places are free, or soon will be: their legs have only to part."""
+        alive = self.sip is not None and not self.draining and not self.ended
+        return alive and self.capacity - self.taken >= legs
 
     @property
     def free(self) -> int:
@@ -269,8 +280,10 @@ class WorkerProcess(ProcessProtocol):
         self._leases.append(events)
         self._pool.worker_changed(self)
 
-    def given_back(self, events: LegEvents, legs: int) -> None:
+    def given_back(self, events: LegEvents, legs: int, begun: set[LegId]) -> None:
+        """A leg whose BYE is not answered yet goes on filling a place."""
         if events in self._leases:
+            self._lingering |= begun & self._unparted
             self._leases.remove(events)
             self.taken -= legs
             self.idle_since = self._reactor.seconds()
@@ -278,12 +291,11 @@ class WorkerProcess(ProcessProtocol):
 
     def watch(self, leg: LegId, events: LegEvents) -> None:
         self._events[leg] = events
+        self._unparted.add(leg)
 
-    def unwatch(self, leg: LegId, *, lingers: bool = False) -> None:
-        """Nobody is told of it any more; one that ``lingers`` fills a place until it is closed."""
+    def unwatch(self, leg: LegId) -> None:
+        """Nobody is told of it any more."""
         self._events.pop(leg, None)
-        if lingers:
-            self._lingering.add(leg)
 
     def events_of(self, leg: str) -> LegEvents | None:
         return self._events.get(leg)
@@ -292,6 +304,9 @@ class WorkerProcess(ProcessProtocol):
         events = self._events.pop(leg, None)
         if events is not None:
             events.leg_closed(leg, end)
-        elif leg in self._lingering:
+
+    def on_parted(self, leg: str) -> None:
+        self._unparted.discard(leg)
+        if leg in self._lingering:
             self._lingering.discard(leg)
             self._pool.worker_changed(self)

@@ -33,6 +33,7 @@ from gateway.media.farewells import Farewells
 from gateway.media.leg import Leg
 from gateway.media.loopback_ua import LoopbackUa
 from gateway.media.options import LEGS_A_SECOND_AT_MOST, Options, Pace
+from gateway.media.peer_sdp import unusable
 from gateway.values import LegEnd, LegMedia, LegStats
 
 reactor: Any = _reactor
@@ -82,6 +83,7 @@ class Worker(AMP):
         self._farewells = Farewells(reactor)
         self._begun = Pace(LEGS_A_SECOND_AT_MOST)
         self._draining = self._alone = self._poll_due = False
+        self._places = 0
         self._endpoint = Endpoint(options, self._incoming, self._rejected)
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
         self._endpoint.legs_come_from(self._ua.at)
@@ -125,7 +127,7 @@ class Worker(AMP):
         self._tell(c.Beat, legs=len(self._legs))
 
     def _pace(self) -> None:
-        fast = bool(self._legs)
+        fast = self._places > 0
         if fast != self._fast:
             self._fast = fast
             self._ticking.stop()
@@ -158,8 +160,11 @@ class Worker(AMP):
                 leg.answer(200)
             except ValueError:
                 leg.close(488, "Not Acceptable Here", 0)
+            return
+        leg.take("incoming", call_id)
+        if unusable(message):
+            leg.close(488, "Not Acceptable Here", 0)
         else:
-            leg.take("incoming", call_id)
             self.leg_state(name, "incoming", 0)
 
     def _rejected(self, code: int, reason: str, message: str, source: str) -> None:
@@ -169,7 +174,7 @@ class Worker(AMP):
             return
         self._expected.discard(name)
         if name not in self._answers:
-            self.leg_closed(name, LegEnd(code, reason, remote=False))
+            self._legs[name].refused(code, reason)
 
     def _leg(self, name: str) -> Leg:
         leg = self._legs.get(name)
@@ -187,6 +192,7 @@ class Worker(AMP):
             raise MediaFailed("too many legs in one second")
         self._begun.begin(now)
         leg = self._legs[name] = Leg(name, self._endpoint, self)
+        self._places += 1
         self._pace()
         return leg
 
@@ -212,6 +218,7 @@ class Worker(AMP):
             made.dial(uri, to, from_uri, from_name, marks)
         except ValueError as e:
             self._forget(leg)
+            self.leg_parted(leg)
             raise MediaFailed(str(e)) from None
         return {}
 
@@ -380,7 +387,13 @@ class Worker(AMP):
             has_stats=end.stats is not None,
             **_figures(stats),
         )
-        self._leave_if_idle()
+
+    def leg_parted(self, leg: str) -> None:
+        if leg:  # one that nobody expected has no name
+            self._places -= 1
+            self._pace()
+            self._tell(c.LegParted, leg=leg)
+            self._leave_if_idle()
 
     def _drop(self, name: str) -> None:
         leg = self._legs.get(name)
@@ -393,10 +406,9 @@ class Worker(AMP):
         self._expected.discard(name)
         self._bridge.forget(name)
         self._ua.forget(name)
-        self._pace()
 
     def _leave_if_idle(self) -> None:
-        if self._draining and not self._legs:
+        if self._draining and not self._places:
             reactor.callLater(0, lambda: os._exit(0))
 
     # -- figures

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 
 from gateway.calls.ports import LegAnswer, WorkerState
+from gateway.errors import MediaFailed
 from gateway.media.lease import Lease
 from gateway.media.pool import Pool
 from gateway.media.rtp_ports import PortBlocks
@@ -18,9 +19,9 @@ from gateway.values import CallId, HostPort, LegEnd, LegId, LegMedia, LegStats, 
 from tests.peers.app_client import event_type, media_address, plain_offer
 from tests.peers.rtp import RtpStream
 from tests.peers.sip_phone import SipCall, SipPhone
-from tests.peers.waiting import Happenings, reactor, until
+from tests.peers.waiting import Happenings, pause, reactor, until
 
-PORTS = (30_000, 39_999)
+T = TypeVar("T")
 
 
 class Event(NamedTuple):
@@ -172,6 +173,17 @@ class Scene:
         return self.pool.pids()[lease.worker]
 
 
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """A worker takes only so many legs a second: ask again when it says so."""
+    while True:
+        try:
+            return await ask()
+        except MediaFailed as e:
+            if "too many legs" not in str(e):
+                raise
+            await pause(0.1)
+
+
 def begin(stream: RtpStream, answer: str) -> None:
     stream.event_pt = event_type(answer) or stream.event_pt
     stream.send_to(*media_address(answer))
@@ -202,6 +214,3 @@ def descriptors(pid: int) -> list[str]:
         except FileNotFoundError:
             continue
     return sorted(found)
-
-
-Offer = Callable[[RtpStream], str]

@@ -236,6 +236,8 @@ UNUSABLE = {
     "DTLS": offer(4000, "PCMU", profile="UDP/TLS/RTP/SAVPF"),
     "no address": offer(4000, "PCMU").replace("c=IN IP4 127.0.0.1\r\n", ""),
     "a name for an address": offer(4000, "PCMU").replace("IP4 127.0.0.1", "IP4 no.such.invalid"),
+    "a long address": offer(4000, "PCMU").replace("127.0.0.1", "a" * 254),
+    "a long RTCP address": offer(4000, "PCMU", extra=f"a=rtcp:9 IN IP4 {'a' * 300}\r\n"),
     "no number": offer(4000, "PCMU").replace("m=audio 4000", "m=audio many"),
     "no payload type": offer(4000, "PCMU").replace("RTP/AVP 0 101", "RTP/AVP"),
     "too long": offer(4000, "PCMU", extra="a=x:y\r\n" * 1000),

@@ -47,6 +47,7 @@ _TO_SIP = {
 _FROM_CALLEE = {
     403: Reason.DECLINED,
     404: Reason.UNREACHABLE,
+    406: Reason.MEDIA_FAILED,  # a worker's own word for an answer without SDP
     408: Reason.NO_ANSWER,
     410: Reason.UNREACHABLE,
     415: Reason.MEDIA_FAILED,

@@ -18,7 +18,7 @@ from gateway.edge.info import as_relay
 from gateway.edge.invites import read_invite
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
-from gateway.edge.wire import LEG, Wire, target_of, unmarked, with_contact
+from gateway.edge.wire import LEG, Wire, target_of, unmarked, with_contact, without_hazard
 from gateway.errors import BadAddress, GatewayError
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import Via, is_sip
@@ -282,8 +282,11 @@ class InwardPath:
         headers = unmarked(request.headers)
         for name in ("Route", "Authorization", "Proxy-Authorization"):
             headers = headers.without(name)
+        body = request.body
+        if request.method != "INVITE":  # an offer is for the worker to refuse
+            headers, body = without_hazard(headers, body)
         via = self._wire.inner_via(f"{COOKIE}{key}")
-        ready = decremented(request.replaced(uri=uri, headers=headers))
+        ready = decremented(request.replaced(uri=uri, headers=headers, body=body))
         return ready.replaced(headers=with_vias(ready.headers, (via, *request.vias)))
 
     def _send(self, entry: Inward, worker: HostPort, request: Request) -> None:

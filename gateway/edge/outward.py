@@ -23,7 +23,7 @@ from gateway.edge.dialogs import (
 from gateway.edge.flows import Flow, direct
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Outward, Table
-from gateway.edge.wire import FLOW, LEG, Wire, target_of, unmarked, with_contact
+from gateway.edge.wire import FLOW, LEG, Wire, target_of, unmarked, with_contact, without_hazard
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import parse_name_addr
 from gateway.sip.message import Request, Response, response_to
@@ -250,7 +250,9 @@ class OutwardPath:
         if forms_dialog:
             # last, so that the reversed route set of the worker begins with it (§12.1.2)
             headers = headers.with_last("Record-Route", self._wire.inner_route)
-        self._wire.to_worker(entry.worker, response.replaced(headers=headers).to_bytes())
+        headers, body = without_hazard(headers, response.body)
+        ready = response.replaced(headers=headers, body=body)
+        self._wire.to_worker(entry.worker, ready.to_bytes())
 
     def _note(self, response: Response, entry: Outward, branch: str) -> None:
         dialog, code = entry.dialog, response.code

@@ -10,6 +10,7 @@ from gateway.edge.flows import Flow, Flows
 from gateway.edge.listeners import Datagrams
 from gateway.sip.headers import NameAddr, Via
 from gateway.sip.message import Headers, Request, Response
+from gateway.sip.sdp import has_long_host
 from gateway.sip.uri import SipUri
 from gateway.values import HostPort
 
@@ -89,3 +90,10 @@ def target_of(message: Request | Response) -> str | None:
     """The remote target that a message's Contact sets (RFC 3261 §12.1, §12.2)."""
     contacts: tuple[NameAddr, ...] = message.contacts
     return str(contacts[0].uri) if contacts else None
+
+
+def without_hazard(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+    """Without a body that would end a worker; to it, the far end has sent no SDP at all."""
+    if not has_long_host(body):
+        return headers, body
+    return headers.without("Content-Type"), b""

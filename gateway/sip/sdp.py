@@ -198,3 +198,15 @@ def without_ssrc(sdp: str) -> str:
         for line in sdp.splitlines(keepends=True)
         if not line.startswith(("a=ssrc:", "a=ssrc-"))
     )
+
+
+LONGEST_HOST: Final = 253
+"""Of a host name in text (RFC 1035 §2.3.4)."""
+_LONG_HOST: Final = re.compile(
+    rb"^(?:c=|a=rtcp:|a=candidate:)[^\r\n]*[^\s]{%d}" % (LONGEST_HOST + 1), re.M
+)
+
+
+def has_long_host(body: bytes) -> bool:
+    """An address that is longer than any can be; workers must not be shown it."""
+    return _LONG_HOST.search(body) is not None

@@ -146,6 +146,27 @@ async def test_a_phone_without_a_common_codec(gateway: Gateway, cast: Cast) -> N
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_answer_that_would_end_a_worker(gateway: Gateway, cast: Cast) -> None:
+    """An address over 253 characters aborts PJSIP; the worker never sees it."""
+    phone = await cast.registered(gateway)
+    alice = await cast.client(gateway)
+    workers = {p.pid for p in gateway.workers()}
+    async with nothing_left(gateway):
+        for line in ("c=IN IP4 127.0.0.1", "c=IN IP4 127.0.0.1\r\na=rtcp:9 IN IP4 127.0.0.1"):
+            call = await alice.invite("sip:1001@dm.localhost")
+            leg = await phone.incoming()
+            leg.stream = phone.stream()
+            sdp = plain_offer(leg.stream).replace("c=IN IP4 127.0.0.1", line)
+            head, _, tail = sdp.rpartition("127.0.0.1")
+            leg.answer(200, "OK", f"{head}{'a' * 300}{tail}")
+            ended = await alice.ended(call, 8)
+            assert ended["reason"] == "media_failed"
+            await leg.got("BYE", 8)
+            phone.messages.seen.clear()
+    assert workers <= {p.pid for p in gateway.workers()}
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_offer_to_a_phone_is_ours_in_order(gateway: Gateway, cast: Cast) -> None:
     phone = await cast.registered(gateway)
     alice = await cast.client(gateway)

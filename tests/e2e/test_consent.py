@@ -11,7 +11,7 @@ from tests.e2e.test_calls import app_calls_phone
 from tests.peers.app_client import media_address, plain_offer, take_answer
 from tests.peers.fixtures import Cast
 from tests.peers.gateway import Gateway
-from tests.peers.waiting import pause
+from tests.peers.waiting import pause, until
 
 APP_HZ, PHONE_HZ = 1000.0, 700.0
 
@@ -83,9 +83,9 @@ async def test_two_app_clients_hear_nothing_before_the_accept(gateway: Gateway, 
         connected = alice.when("call.connected", call)
         accepted = alice.when("call.accepted", call)
         assert accepted <= connected
+        await until(lambda: theirs.heard.packets, "sound for bob", 5)
         await alice.hangup(call)
         await bob.ended(call)
-        assert theirs.heard.packets
 
 
 @pytest_twisted.ensureDeferred

@@ -100,6 +100,12 @@ class WorkerLost(GatewayError):
     rpc_code, sip_code, fault = 4503, 500, "gateway"
 
 
+class Unlocatable(GatewayError):
+    """No address is known for a domain (RFC 3263); says what was asked and what came of it."""
+
+    rpc_code, sip_code, fault = 4503, 503, "peer"
+
+
 class StoreUnavailable(GatewayError):
     rpc_code, sip_code, fault = 4503, 503, "gateway"
 

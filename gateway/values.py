@@ -19,7 +19,7 @@ ClientId = NewType("ClientId", str)
 """One app client (one ``session.open``); it survives a resumed socket."""
 WorkerId = NewType("WorkerId", int)
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "tls", "ws", "wss"]
 AgeBand = Literal["13-15", "16-17", "18+"]
 
 HANDLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -138,8 +138,14 @@ class Direction(StrEnum):
     APP_TO_SIP = "app_to_sip"
     SIP_TO_APP = "sip_to_app"
     SIP_TO_SIP = "sip_to_sip"
+    APP_TO_PHONE = "app_to_phone"
+    PHONE_TO_APP = "phone_to_app"
+    SIP_TO_PHONE = "sip_to_phone"
+    PHONE_TO_SIP = "phone_to_sip"
+    PHONE_TO_PHONE = "phone_to_phone"
     APP_TO_SERVICE = "app_to_service"
     SIP_TO_SERVICE = "sip_to_service"
+    PHONE_TO_SERVICE = "phone_to_service"
 
 
 class LegKind(StrEnum):
@@ -186,6 +192,41 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """Where a request can be sent (RFC 3263): a numeric address, and how to speak with it.
+
+    ``name`` is the domain that was looked up, which a TLS certificate has to bear (RFC 5922).
+    """
+
+    transport: Literal["udp", "tcp", "tls"]
+    address: HostPort
+    name: str = ""
+
+    @property
+    def flow(self) -> str:
+        """What the edge takes for a flow to it."""
+        if self.transport == "udp":
+            return f"udp:{self.address.host}:{self.address.port}"
+        return f"to:{self.transport}:{self.address.host}:{self.address.port}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class LegProfile:
+    """What the settings ask of one SIP leg, whomever it calls.
+
+    ``codecs`` empty: ``media.codecs``.  ``username`` and ``password`` answer 401 and 407.
+    """
+
+    codecs: tuple[str, ...] = ()
+    srtp: Literal["off", "optional", "mandatory"] = "off"
+    reliable: Literal["off", "optional", "mandatory"] = "off"
+    session_expires_s: int = 1800
+    dtmf: Literal["rfc4733", "info", "inband"] = "rfc4733"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SipTarget:
     """To whom and as whom an outgoing SIP leg calls.
 
@@ -198,6 +239,7 @@ class SipTarget:
     from_name: str
     flow: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    profile: LegProfile = LegProfile()
 
 
 @dataclass(frozen=True, slots=True)

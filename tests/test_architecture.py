@@ -35,6 +35,8 @@ FLOORS = {
     "app": 4,
     "store": 4,
     "dns": 4,
+    "stir": 4,
+    "trunks": 4,
     "observe": 4,
     "service": 5,
     "cli": 5,

@@ -147,7 +147,8 @@ sipp: 3
         ("calls:\n  ring: 3\n", "2: calls.ring: no such setting; did you mean 'ring_s'?"),
         (
             "sip:\n  codecs: [PCMU]\n",
-            "2: sip.codecs: no such setting; did you mean media.codecs or webrtc.codecs?",
+            "2: sip.codecs: no such setting; did you mean trunks.codecs or media.codecs or "
+            "webrtc.codecs?",
         ),
         ("sip:\n  xyzzy: 1\n", "2: sip.xyzzy: no such setting"),
         ("http:\n  port: on\n", "2: http.port: should be a number, not true or false"),

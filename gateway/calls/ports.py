@@ -19,6 +19,7 @@ from gateway.values import (
     ClientId,
     Contact,
     Direction,
+    Hop,
     HostPort,
     LegEnd,
     LegId,
@@ -185,6 +186,41 @@ class Locations(Protocol):
 
     def contacts(self, aor: SipAddress) -> Sequence[Contact]:
         """Current bindings, best ``q`` first."""
+
+
+class Locator(Protocol):
+    """Where a SIP domain is served; implemented by ``dns/``."""
+
+    async def locate(
+        self, place: str, transport: Literal["udp", "tcp", "tls"] | None = None
+    ) -> tuple[Hop, ...]:
+        """The hops of ``host`` or ``host:port``, in the order to try them (RFC 3263 §4).
+
+        A numeric host or one with a port is looked up no further than that needs.
+        ``Unlocatable`` when there is none.
+        """
+
+    async def enum(self, number: str) -> tuple[str, ...]:
+        """The SIP URIs of an E.164 number by ENUM (RFC 6116), in order; empty where none is."""
+
+
+class Carriers(Protocol):
+    """The trunks, as calls use them."""
+
+    async def hops(self, trunk: str) -> Sequence[Hop]:
+        """Its targets in the order to try them, those that failed of late last.
+
+        ``Unlocatable`` when DNS has none.
+        """
+
+    def begin(self, trunk: str) -> bool:
+        """Take one of its calls; ``False`` when it is full, too fast, or down."""
+
+    def end(self, trunk: str) -> None:
+        """Give it back."""
+
+    def tried(self, trunk: str, hop: Hop, worked: bool) -> None:
+        """What became of a call's attempt at a target."""
 
 
 class CallRecords(Protocol):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
 from gateway.settings.sections import (
     Account,
@@ -15,7 +16,6 @@ from gateway.settings.sections import (
     HttpSection,
     MediaSection,
     MetricsSection,
-    Section,
     Settings,
     SipSection,
     StoreSection,
@@ -23,12 +23,14 @@ from gateway.settings.sections import (
     TrustedSource,
     WebRtcSection,
 )
+from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 
 __all__ = [
     "Account",
     "AppSection",
     "CallsSection",
     "DaemonSection",
+    "HeaderRules",
     "HttpSection",
     "MediaSection",
     "MetricsSection",
@@ -37,6 +39,8 @@ __all__ = [
     "SipSection",
     "StoreSection",
     "TokenSection",
+    "Trunk",
+    "TrunkRegistration",
     "TrustedSource",
     "WebRtcSection",
     "load",

@@ -14,6 +14,7 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 
 _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
+    ("trunks", "", "name"),
     ("sip", "accounts", "user"),
     ("sip", "trusted", "name"),
     ("sip", "trusted", "address"),
@@ -39,14 +40,15 @@ def repeated(data: Mapping[str, Any]) -> Iterator[Contradiction]:
     """What is there twice in data that may have other faults besides."""
     for section, name, key in _ONCE:
         held = data.get(section)
-        listed = held.get(name) if isinstance(held, Mapping) else None
+        listed = held.get(name) if isinstance(held, Mapping) else held if not name else None
+        path: Path = (section, name) if name else (section,)
         seen: set[str] = set()
         for at, entry in enumerate(listed if isinstance(listed, list) else ()):
             value = entry.get(key) if key and isinstance(entry, Mapping) else entry
             if not isinstance(value, str):
                 continue
             if value in seen:
-                where: Path = (section, name, at) if key is None else (section, name, at, key)
+                where = (*path, at) if key is None else (*path, at, key)
                 yield Contradiction(where, f"{value!r} is there twice; keep one")
             seen.add(value)
 

@@ -14,7 +14,8 @@ from gateway.errors import SettingsError, SettingsFault
 from gateway.settings.contradictions import contradictions, repeated
 from gateway.settings.document import Document
 from gateway.settings.document import Path as At
-from gateway.settings.sections import AT_KEY, AppSection, Settings, TokenSection
+from gateway.settings.kinds import AT_KEY
+from gateway.settings.sections import AppSection, Settings, TokenSection
 
 
 def load(

@@ -5,133 +5,37 @@ What one section can judge alone is judged here; ``contradictions`` has what tak
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from gateway.settings.kinds import (
+    NG_ADDRESS,
+    Address,
+    DigestAlgorithm,
+    Host,
+    IceServer,
+    Origin,
+    PjsipCodec,
+    Port,
+    Seconds,
+    Section,
+    WebRtcCodec,
+    at_key,
+    at_least,
+    known_store,
+    wide,
 )
-from pydantic_core import PydanticCustomError
-
+from gateway.settings.trunks import Trunk
 from gateway.values import HANDLE
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-
-AT_KEY: Final = "at_key"
-"""The type of an error that a whole section finds, and that one of its keys is at fault for."""
-
-_STORE = re.compile(
-    r"sqlite(\+pysqlite)?:///(?!:memory:)[^?]+(\?.*)?|postgresql(\+[a-z0-9]+)?://.+"
-)
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.\-]+(:[0-9]{1,5})?")
-_NG_ADDRESS = re.compile(r"[A-Za-z0-9.\-]{1,253}:[0-9]{1,5}")
-_ICE_URL = re.compile(r"(stun|stuns|turn|turns):\S+")
-
-
-def _at(key: str, problem: str) -> PydanticCustomError:
-    """A fault of the section that is told with the line of ``key``."""
-    return PydanticCustomError(AT_KEY, "{problem}", {"key": key, "problem": problem})
-
-
-def _known_host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.\-:]{1,253}", text):
-        raise ValueError(f"{text[:80]!r} is neither a host name nor an IP address")
-    if text.replace(".", "").isdigit() or ":" in text:
-        return _numeric(text)
-    return text
-
-
-def _numeric(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError(f"{text[:80]!r} is not an IP address") from None
-
-
-def _known_store(text: str) -> str:
-    if not _STORE.fullmatch(text):
-        raise ValueError(
-            "is not the URL of a database that is known; right are sqlite:///relative/file, "
-            "sqlite:////absolute/file, postgresql+DRIVER://USER:PASSWORD@HOST/NAME"
-        )
-    return text
-
-
-def _known_origin(text: str) -> str:
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not an origin; right is https://app.example.org")
-    return text
-
-
-def _known_ice_server(server: Mapping[str, Any]) -> Mapping[str, Any]:
-    urls = server.get("urls")
-    listed = [urls] if isinstance(urls, str) else urls
-    if not isinstance(listed, list) or not listed:
-        raise ValueError("needs urls: one, or a list")
-    for url in listed:
-        if not isinstance(url, str) or not _ICE_URL.fullmatch(url):
-            raise ValueError("urls begin with stun:, stuns:, turn: or turns:")
-    if strange := sorted(set(server) - {"urls", "username", "credential"}):
-        raise ValueError(f"{strange[0]!r} is none of urls, username, credential")
-    return server
-
-
-def _at_least(characters: int, source: str = "") -> AfterValidator:
-    def check(value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < characters:
-            raise ValueError(f"has fewer than {characters} characters{source}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _wide(ports: tuple[int, int]) -> tuple[int, int]:
-    first, last = ports
-    if last - first < 400 or first < 1024:
-        raise ValueError("needs the first and the last of at least 400 ports, all above 1023")
-    return ports
-
-
-Host = Annotated[str, AfterValidator(_known_host)]
-Address = Annotated[str, AfterValidator(_numeric)]
-Origin = Annotated[str, AfterValidator(_known_origin)]
-IceServer = Annotated[Mapping[str, Any], AfterValidator(_known_ice_server)]
-DigestAlgorithm = Literal["MD5", "SHA-256"]
-PjsipCodec = Literal["G722", "PCMU", "PCMA", "iLBC", "GSM", "speex"]
-WebRtcCodec = Literal["opus", "G722", "PCMU", "PCMA"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        """YAML reads ``on`` and ``no`` as truth values, which would be taken for 1 and 0."""
-        name = info.field_name
-        if isinstance(value, bool) and name and cls.model_fields[name].annotation in (int, float):
-            raise ValueError("should be a number, not true or false")
-        return value
 
 
 class Account(Section):
     """A softphone's account: its user part, its digest password, the name shown to callees."""
 
     user: Annotated[str, Field(pattern=f"^{HANDLE.pattern}$")]
-    password: Annotated[SecretStr | None, _at_least(8)] = None
+    password: Annotated[SecretStr | None, at_least(8)] = None
     password_file: Path | None = None
     name: Annotated[str, Field(max_length=100)] = ""
 
@@ -140,7 +44,7 @@ class Account(Section):
         if self.password is None and self.password_file is None:
             raise ValueError("needs password or password_file")
         if self.password is not None and self.password_file is not None:
-            raise _at("password_file", "is there beside password; keep one")
+            raise at_key("password_file", "is there beside password; keep one")
         return self
 
 
@@ -183,7 +87,7 @@ class SipSection(Section):
     def _expiry_order(self) -> Self:
         if self.registration_min_s > self.registration_max_s:
             problem = f"is above registration_max_s, {self.registration_max_s}"
-            raise _at("registration_min_s", problem)
+            raise at_key("registration_min_s", problem)
         return self
 
 
@@ -201,14 +105,14 @@ class MetricsSection(Section):
 
 
 class StoreSection(Section):
-    url: Annotated[str, AfterValidator(_known_store)] = "sqlite:///var/dm-gateway.db"
+    url: Annotated[str, AfterValidator(known_store)] = "sqlite:///var/dm-gateway.db"
 
 
 class TokenSection(Section):
     """Who signs the tokens of app clients; one of secret, secret_file, key_file."""
 
     algorithm: Literal["HS256", "RS256", "ES256"] = "HS256"
-    secret: Annotated[SecretStr | None, _at_least(32, " (RFC 7518 §3.2)")] = None
+    secret: Annotated[SecretStr | None, at_least(32, " (RFC 7518 §3.2)")] = None
     secret_file: Path | None = None
     key_file: Path | None = Field(None, description="PEM public key, for RS256 and ES256")
     issuer: str | None = None
@@ -221,11 +125,11 @@ class TokenSection(Section):
         choice = " or ".join(wanted)
         for key in given:
             if key not in wanted:
-                raise _at(key, f"is nothing that {self.algorithm} uses; it needs {choice}")
+                raise at_key(key, f"is nothing that {self.algorithm} uses; it needs {choice}")
         if not given:
             raise ValueError(f"{self.algorithm} needs {choice}")
         if len(given) > 1:
-            raise _at(given[1], f"is there beside {given[0]}; keep one")
+            raise at_key(given[1], f"is there beside {given[0]}; keep one")
         return self
 
 
@@ -262,7 +166,7 @@ class MediaSection(Section):
     warm_workers: Annotated[int, Field(ge=1, le=64)] = 2
     max_workers: Annotated[int, Field(ge=1, le=1024)] = 64
     ptime_ms: Literal[10, 20, 30, 40, 50, 60] = 20
-    rtp_ports: Annotated[tuple[Port, Port], AfterValidator(_wide)] = Field(
+    rtp_ports: Annotated[tuple[Port, Port], AfterValidator(wide)] = Field(
         (30_000, 39_999), description="first and last; each worker and rtpengine takes a free block"
     )
     rtp_timeout_s: Seconds = 60
@@ -272,7 +176,7 @@ class MediaSection(Section):
     @model_validator(mode="after")
     def _sane(self) -> Self:
         if self.warm_workers > self.max_workers:
-            raise _at("warm_workers", f"is above max_workers, {self.max_workers}")
+            raise at_key("warm_workers", f"is above max_workers, {self.max_workers}")
         return self
 
 
@@ -298,7 +202,7 @@ class WebRtcSection(Section):
         if not isinstance(value, list | tuple) or not value:
             raise ValueError("should be managed, off, or a list of HOST:PORT")
         for entry in value:
-            if not _NG_ADDRESS.fullmatch(str(entry)):
+            if not NG_ADDRESS.fullmatch(str(entry)):
                 raise ValueError(f"{str(entry)[:80]!r} is not HOST:PORT")
         return tuple(str(entry) for entry in value)
 
@@ -314,6 +218,7 @@ class Settings(Section):
 
     daemon: DaemonSection = DaemonSection()
     sip: SipSection = SipSection()
+    trunks: tuple[Trunk, ...] = ()
     http: HttpSection = HttpSection()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()

@@ -106,6 +106,12 @@ class Unlocatable(GatewayError):
     rpc_code, sip_code, fault = 4503, 503, "peer"
 
 
+class NoResponse(GatewayError):
+    """A SIP peer said nothing in time, or could not be reached; says which and why."""
+
+    rpc_code, sip_code, fault = 4503, 408, "peer"
+
+
 class StoreUnavailable(GatewayError):
     rpc_code, sip_code, fault = 4503, 503, "gateway"
 

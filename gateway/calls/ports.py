@@ -12,6 +12,8 @@ from typing import Literal, Protocol
 
 from gateway.calls.events import AppEvent
 from gateway.calls.record import CallRecord, HistoryPage
+from gateway.settings import Trunk
+from gateway.sip.message import Request, Response
 from gateway.values import (
     Address,
     CallId,
@@ -25,6 +27,7 @@ from gateway.values import (
     LegId,
     LegKind,
     LegMedia,
+    LegProfile,
     LegStats,
     Reason,
     SipAddress,
@@ -204,23 +207,51 @@ class Locator(Protocol):
         """The SIP URIs of an E.164 number by ENUM (RFC 6116), in order; empty where none is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A trunk's targets in the order to try them; ``doubtful`` are those that failed of late."""
+
+    good: tuple[Hop, ...] = ()
+    doubtful: tuple[Hop, ...] = ()
+
+
 class Carriers(Protocol):
-    """The trunks, as calls use them."""
+    """The trunks, as calls use them.  Names are those of the settings."""
 
-    async def hops(self, trunk: str) -> Sequence[Hop]:
-        """Its targets in the order to try them, those that failed of late last.
+    def trunk(self, name: str) -> Trunk:
+        """Its settings."""
 
-        ``Unlocatable`` when DNS has none.
-        """
+    def profile(self, name: str) -> LegProfile:
+        """What they ask of a leg, the password included."""
 
-    def begin(self, trunk: str) -> bool:
-        """Take one of its calls; ``False`` when it is full, too fast, or down."""
+    async def targets(self, name: str) -> Standing:
+        """``Unlocatable`` when DNS has none."""
 
-    def end(self, trunk: str) -> None:
+    def begin(self, name: str) -> bool:
+        """Take one of its calls; ``False`` when it has no room (calls, calls a second)."""
+
+    def end(self, name: str) -> None:
         """Give it back."""
 
-    def tried(self, trunk: str, hop: Hop, worked: bool) -> None:
+    def tried(self, name: str, hop: Hop, *, worked: bool) -> None:
         """What became of a call's attempt at a target."""
+
+
+class SipClient(Protocol):
+    """Requests of the gateway's own outside of calls; implemented by the edge."""
+
+    def contact(self, user: str, hop: Hop) -> str:
+        """A Contact value at which the peer behind this hop can reach us; empty: no way to it."""
+
+    async def ask(self, request: Request, hop: Hop, give_up_s: float) -> Response:
+        """Send a request that has no Via yet; the final response, or ``NoResponse``."""
+
+
+class TrunkMeters(Protocol):
+    def trunk_registered(self, trunk: str, registered: bool) -> None: ...
+    def trunk_targets(self, trunk: str, up: int, down: int) -> None: ...
+    def trunk_calls(self, trunk: str, count: int) -> None: ...
+    def trunk_tried(self, trunk: str, worked: bool) -> None: ...
 
 
 class CallRecords(Protocol):

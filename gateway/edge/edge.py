@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
 from gateway.calls.ports import Clock, EdgeMeters, IncomingCalls, Wills
 from gateway.edge.admission import Admission
+from gateway.edge.client import Client
 from gateway.edge.dialogs import Dialog, Dialogs, Role
 from gateway.edge.flows import Flow, Flows, udp_flow
+from gateway.edge.icmp import listen_udp
 from gateway.edge.inward import InwardPath
 from gateway.edge.listeners import Datagrams, StreamEvents, Streams
 from gateway.edge.outward import OutwardPath
@@ -60,7 +63,7 @@ class Edge:
         self._dialogs = Dialogs(settings.dialogs, self._dialog_changed)
         self._registrar = Registrar(settings, self._flows, self._now, meters.registrations)
         self._admission = Admission(settings, passwords, self._registrar, self._now)
-        self._udp = Datagrams(self._from_outside)
+        self._udp = Datagrams(self._from_outside, self._refused)
         self._inside = Datagrams(self._from_inside)
         self._ports: list[Any] = []
         self._sweeping = LoopingCall(self.sweep)
@@ -105,6 +108,7 @@ class Edge:
         self.outward = OutwardPath(
             self._wire, self._dialogs, key, self._clock, self._registrar, self._is_worker
         )
+        self.client = Client(self._wire, self._clock)
         self._sweeping.start(SWEEP_S, now=False)
         log.info("sip_listening", address=str(outer), domain=s.domain, tcp=tcp.getHost().port)
 
@@ -115,11 +119,11 @@ class Edge:
         self._streams = factory
         # with port 0 the system chooses one that is free for UDP; it may be taken for TCP
         for attempt in range(FREE_PORT_TRIES):
-            udp = self._reactor.listenUDP(s.port, self._udp, s.host, 65_536)
+            udp: Any = listen_udp(self._reactor, s.port, self._udp, s.host, 65_536)
             try:
                 tcp = self._reactor.listenTCP(udp.getHost().port, factory, interface=s.host)
             except CannotListenError:
-                await udp.stopListening()
+                await maybeDeferred(udp.stopListening)
                 if s.port or attempt == FREE_PORT_TRIES - 1:
                     raise
                 continue
@@ -142,6 +146,7 @@ class Edge:
                 self._sweeping.stop()
                 self.inward.stop()
                 self.outward.stop()
+                self.client.stop()
         for port in ports:
             await port.stopListening()
 
@@ -188,7 +193,7 @@ class Edge:
         try:
             if isinstance(message, Request):
                 self.inward.request(message, flow)
-            else:
+            elif not self.client.response(message, flow):
                 self.outward.response(message, flow)
         except SipSyntaxError as e:
             request = message if isinstance(message, Request) else None
@@ -222,6 +227,11 @@ class Edge:
         self._registrar.flow_closed(flow)
         self.inward.flow_closed(flow)
         self.outward.flow_closed(flow)
+        self.client.flow_closed(flow)
+
+    def _refused(self, address: HostPort) -> None:
+        self.outward.refused(address)
+        self.client.refused(address)
 
     # -- ports.WorkerWatch
 

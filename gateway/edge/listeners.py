@@ -26,8 +26,15 @@ MAX_UNSENT = 1_000_000
 
 
 class Datagrams(DatagramProtocol):
-    def __init__(self, received: Callable[[bytes, HostPort], None]) -> None:
+    """``refused`` is told of addresses at which ICMP says that nobody listens."""
+
+    def __init__(
+        self,
+        received: Callable[[bytes, HostPort], None],
+        refused: Callable[[HostPort], None] = lambda _: None,
+    ) -> None:
         self._received = received
+        self.refused = refused
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         self._received(datagram, HostPort(addr[0], addr[1]))

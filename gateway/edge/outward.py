@@ -16,6 +16,7 @@ from gateway.edge.dialogs import (
     Role,
     ack,
     bye,
+    cancel,
     farewell,
     new_token,
     outlived,
@@ -23,7 +24,16 @@ from gateway.edge.dialogs import (
 from gateway.edge.flows import Flow, direct
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Outward, Table
-from gateway.edge.wire import FLOW, LEG, Wire, target_of, unmarked, with_contact, without_hazard
+from gateway.edge.wire import (
+    FLOW,
+    LEG,
+    PATIENCE,
+    Wire,
+    target_of,
+    unmarked,
+    with_contact,
+    without_hazard,
+)
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import parse_name_addr
 from gateway.sip.message import Request, Response, response_to
@@ -124,6 +134,32 @@ class OutwardPath:
         dialog.invite = ready
         self._dialogs.add(dialog)
         self._begin(request, ready, branch, dialog, flow)
+        patience_s = request.headers.get(PATIENCE)
+        if patience_s:
+            self._later(float(patience_s), lambda: self._silent(branch))
+
+    def _silent(self, branch: str) -> None:
+        """Nothing was heard of an INVITE: what may still come is for the edge to end."""
+        entry = self._table.get(branch)
+        if entry is None or entry.heard or entry.by_edge or entry.worker is None:
+            return
+        self._give_up(branch, entry, 408, "Nothing heard")
+
+    def _give_up(self, branch: str, entry: Outward, code: int, why: str) -> None:
+        """Answer for the far end, and expect no more of it."""
+        log.info("no_answer_from", peer=str(entry.flow.peer), method=entry.method, why=why)
+        entry.by_edge = True
+        original = entry.request.replaced(headers=with_vias(entry.request.headers, entry.vias))
+        self._refuse(entry, original, code)
+        if entry.method == "INVITE":
+            entry.worker = None
+
+    def refused(self, address: HostPort) -> None:
+        """ICMP says that nobody is at this UDP address (RFC 3261 §18.4)."""
+        for branch, entry in self._table.items():
+            udp = entry.flow.transport == "udp" and entry.flow.peer == address
+            if udp and not entry.heard and not entry.by_edge and entry.worker is not None:
+                self._give_up(branch, entry, 503, "refused")
 
     def _first_flow(self, request: Request) -> Flow | int:
         """Where an INVITE goes: the flow its worker names, or else its Request-URI.
@@ -175,11 +211,11 @@ class OutwardPath:
             entry.by_edge = True
             self._refuse(entry, request)
 
-    def _refuse(self, entry: Outward, request: Request) -> None:
+    def _refuse(self, entry: Outward, request: Request, code: int = 503) -> None:
         """The connection is gone: 503 (RFC 3261 §8.1.3.1)."""
         if entry.worker is None or entry.dialog is None:
             return
-        entry.final = response_to(request, 503, to_tag=new_token())
+        entry.final = response_to(request, code, to_tag=new_token())
         self._wire.to_worker(entry.worker, entry.final.to_bytes())
         if (
             entry.method == "INVITE" and entry.dialog.phase is Phase.EARLY
@@ -256,6 +292,7 @@ class OutwardPath:
 
     def _note(self, response: Response, entry: Outward, branch: str) -> None:
         dialog, code = entry.dialog, response.code
+        entry.heard = True
         if code >= 200:
             entry.final = response
         life = INVITE_LIFE_S if entry.method == "INVITE" and code < 200 else LIFE_S
@@ -326,20 +363,29 @@ class OutwardPath:
         if entry.final is not None or self._wire.now() >= until:
             return
         if self._wire.send(entry.flow, message.to_bytes()) and entry.flow.transport == "udp":
-            self._later(wait_s, entry, message, until)
+            longer_s = min(2 * wait_s, T2_S)
+            self._later(wait_s, lambda: self._repeat(entry, message, longer_s, until))
 
-    def _later(self, wait_s: float, entry: Outward, message: Request, until: float) -> None:
-        def again() -> None:
+    def _later(self, wait_s: float, act: Callable[[], None]) -> None:
+        def due() -> None:
             self._waiting.discard(call)
-            self._repeat(entry, message, min(2 * wait_s, T2_S), until)
+            act()
 
-        call = self._clock.callLater(wait_s, again)
+        call = self._clock.callLater(wait_s, due)
         self._waiting.add(call)
 
     def _for_nobody(self, response: Response, entry: Outward) -> None:
-        """An answer to the INVITE of a dead worker: acknowledged, and ended if it was a yes."""
+        """An answer to the INVITE of a worker that died, or was told that none would come.
+
+        Acknowledged, and ended if it was a yes; cancelled while it is none yet (§9.1).
+        """
         dialog = entry.dialog
-        if dialog is None or entry.method != "INVITE" or response.code < 200:
+        if dialog is None or entry.method != "INVITE":
+            return
+        if response.code < 200:
+            if entry.by_edge and not entry.cancelled:
+                entry.cancelled = True
+                self._wire.send(entry.flow, cancel(dialog.invite).to_bytes())
             return
         via = self._wire.outer_via(dialog.flow)
         self._wire.send(entry.flow, ack(dialog, response, via).to_bytes())

@@ -50,6 +50,9 @@ class Outward:
     dialog: Dialog | None = None
     final: Response | None = None
     by_edge: bool = False
+    """The final response was the edge's own, for a far end that cannot be reached."""
+    heard: bool = False
+    cancelled: bool = False
 
 
 T = TypeVar("T")
@@ -82,6 +85,9 @@ class Table(Generic[T]):
 
     def drop(self, key: str) -> None:
         self._entries.pop(key, None)
+
+    def items(self) -> tuple[tuple[str, T], ...]:
+        return tuple((key, entry) for key, (_, entry) in self._entries.items())
 
     def values(self) -> tuple[T, ...]:
         return tuple(entry for _, entry in self._entries.values())

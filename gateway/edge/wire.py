@@ -17,6 +17,8 @@ from gateway.values import HostPort
 MARKS = "X-DMGW-"
 LEG = "X-DMGW-Leg"
 FLOW = "X-DMGW-Flow"
+PATIENCE = "X-DMGW-Patience"
+"""Seconds until an INVITE of which nothing is heard is given up."""
 
 
 @dataclass(slots=True)

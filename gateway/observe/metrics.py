@@ -43,7 +43,7 @@ LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
 class Metrics:
-    """Implements ``ports.CallMeters``, ``EdgeMeters`` and ``PoolMeters``."""
+    """Implements ``ports.CallMeters``, ``EdgeMeters``, ``PoolMeters`` and ``TrunkMeters``."""
 
     def __init__(self, quality: QualityModel) -> None:
         self._quality = quality
@@ -111,6 +111,18 @@ class Metrics:
             "How late the reactor runs what is due.",
             buckets=LAG_S,
             registry=r,
+        )
+        self._trunk_registered = Gauge(
+            "dmgw_trunk_registered", "1 while we are registered there.", ("trunk",), registry=r
+        )
+        self._trunk_targets = Gauge(
+            "dmgw_trunk_targets", "Targets that DNS names.", ("trunk", "state"), registry=r
+        )
+        self._trunk_calls = Gauge(
+            "dmgw_trunk_calls_active", "Calls over a trunk, both ways.", ("trunk",), registry=r
+        )
+        self._trunk_tried = Counter(
+            "dmgw_trunk_attempts", "Attempts at a target.", ("trunk", "result"), registry=r
         )
         info = Gauge(
             "dmgw_build_info",
@@ -197,6 +209,21 @@ class Metrics:
 
     def registrations(self, count: int) -> None:
         self._registrations.set(count)
+
+    # -- ports.TrunkMeters; their names come from the settings
+
+    def trunk_registered(self, trunk: str, registered: bool) -> None:
+        self._trunk_registered.labels(trunk).set(registered)
+
+    def trunk_targets(self, trunk: str, up: int, down: int) -> None:
+        self._trunk_targets.labels(trunk, "up").set(up)
+        self._trunk_targets.labels(trunk, "down").set(down)
+
+    def trunk_calls(self, trunk: str, count: int) -> None:
+        self._trunk_calls.labels(trunk).set(count)
+
+    def trunk_tried(self, trunk: str, worked: bool) -> None:
+        self._trunk_tried.labels(trunk, "taken" if worked else "failed").inc()
 
     # -- ports.PoolMeters
 

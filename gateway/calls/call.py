@@ -305,6 +305,8 @@ class Call:
         try:
             await self.lease.release()
         finally:
+            self.caller.released()
+            self.callee.released()
             self._gone(self)
 
     def _worker_lost(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gateway.values import LegEnd, Party, Reason
 
@@ -77,6 +78,37 @@ def from_callee(end: LegEnd) -> Reason:
         return known
     # 4xx that are not in the table say that this callee cannot be reached as we asked
     return Reason.UNREACHABLE if 300 <= end.code < 500 or end.code > 600 else Reason.GATEWAY_ERROR
+
+
+class Retry(StrEnum):
+    """What may still help when a trunk's target has not taken a call (RFC 3263 §4.3)."""
+
+    TARGET = "target"
+    TRUNK = "trunk"
+    NONE = "none"
+
+
+_RETRIES = {
+    401: Retry.TRUNK,
+    407: Retry.TRUNK,
+    408: Retry.TARGET,
+    500: Retry.TRUNK,
+    502: Retry.TRUNK,
+    503: Retry.TARGET,
+    504: Retry.TRUNK,
+}
+
+
+def retry_of(end: LegEnd) -> Retry:
+    """Whether another target of this trunk, or another trunk, may do better."""
+    return _RETRIES.get(end.code, Retry.NONE)
+
+
+def from_trunk(end: LegEnd) -> Reason:
+    """Why a telephone was not reached, after the last trunk that could be tried."""
+    if end.code == 403:
+        return Reason.NOT_ALLOWED
+    return from_callee(end) if retry_of(end) is Retry.NONE else Reason.UNREACHABLE
 
 
 def from_caller(end: LegEnd) -> Reason:

@@ -94,6 +94,9 @@ class CallSide(ABC):
     def close(self, ending: Ending) -> None:
         """Start taking the side's legs down, each with the word that fits its state."""
 
+    def released(self) -> None:
+        """Nothing of the call is left: give back what the side holds elsewhere."""
+
     # -- legs.LegOwner; overridden where a side cares
 
     def on_incoming(self, leg: LegId) -> None:

@@ -28,6 +28,7 @@ from gateway.edge.wire import (
     FLOW,
     LEG,
     PATIENCE,
+    REMOVE,
     Wire,
     target_of,
     unmarked,
@@ -126,7 +127,7 @@ class OutwardPath:
             local_contact=target_of(request) or "",
             local_cseq=request.cseq.number,
         )
-        routed = self._unrouted(request)
+        routed = _without_removed(self._unrouted(request))
         path = self._path(request, flow)
         if path:
             routed = routed.replaced(headers=routed.headers.replaced("Route", *path))
@@ -418,3 +419,12 @@ class OutwardPath:
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+def _without_removed(request: Request) -> Request:
+    """Without the headers that its trunk does not want."""
+    headers = request.headers
+    for names in headers.fields(REMOVE):
+        for name in names.split(","):
+            headers = headers.without(name.strip())
+    return request.replaced(headers=headers)

@@ -19,6 +19,8 @@ LEG = "X-DMGW-Leg"
 FLOW = "X-DMGW-Flow"
 PATIENCE = "X-DMGW-Patience"
 """Seconds until an INVITE of which nothing is heard is given up."""
+REMOVE = "X-DMGW-Remove"
+"""Headers that an INVITE to the outside is not to have."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,237 @@
+"""A telephone: trunk after trunk, target after target, until one takes the call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import structlog
+from twisted.internet.defer import Deferred
+
+from gateway.calls.ports import Carriers
+from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
+from gateway.calls.record import Acceptance
+from gateway.calls.sides import Callee, Room, close_leg
+from gateway.errors import GatewayError, Unlocatable
+from gateway.settings import Trunk
+from gateway.values import (
+    Hop,
+    LegEnd,
+    LegId,
+    LegKind,
+    LegMedia,
+    Party,
+    Reason,
+    SipTarget,
+    TelAddress,
+)
+
+log = structlog.get_logger()
+
+CONFIRM_DIGIT: Final = "1"
+PATIENCE: Final = "X-DMGW-Patience"
+REMOVE: Final = "X-DMGW-Remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One trunk that a call may take, and as whom.  ``caller_id`` empty: withheld."""
+
+    trunk: str
+    number: str
+    caller_id: str
+    confirm: bool = False
+    announcements: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class TrunkCallee(Callee):
+    """Accepted by answering and, where the way says so, by pressing 1 besides."""
+
+    def __init__(
+        self, room: Room, address: TelAddress, ways: Sequence[Way], carriers: Carriers
+    ) -> None:
+        super().__init__(room, address)
+        self._ways = ways
+        self._carriers = carriers
+        self._way: Way | None = None
+        self._held: str | None = None
+        self._trying: LegId | None = None
+        self._outcome: Deferred[LegEnd | None] | None = None
+        self._early: LegMedia | None = None
+        self._last = LegEnd(503, "No trunk has room", remote=False)
+        self._confirming = False
+
+    # -- placing the call
+
+    def alert(self) -> None:
+        self.room.run("trunks", self._place())
+
+    async def _place(self) -> None:
+        """Good targets of every way first, those in doubt when nothing else is left."""
+        doubtful: list[tuple[Way, Hop]] = []
+        for way in self._ways:
+            standing = await self._standing(way)
+            if standing is None:
+                continue
+            good, bad = standing
+            doubtful += [(way, hop) for hop in bad]
+            if not await self._over(way, good):
+                return
+        for way, hop in doubtful:
+            if not await self._over(way, (hop,)):
+                return
+        by = Party.CALLEE if self._last.remote else Party.GATEWAY
+        self.room.end(Ending(from_trunk(self._last), by))
+
+    async def _standing(self, way: Way) -> tuple[tuple[Hop, ...], tuple[Hop, ...]] | None:
+        try:
+            standing = await self._carriers.targets(way.trunk)
+        except Unlocatable as e:
+            log.warning("trunk_not_located", call=self.room.id, trunk=way.trunk, why=str(e))
+            return None
+        return standing.good, standing.doubtful
+
+    async def _over(self, way: Way, hops: Sequence[Hop]) -> bool:
+        """Try these targets of a way; whether another way is to be tried."""
+        for hop in hops:
+            if not self._carriers.begin(way.trunk):
+                log.info("trunk_full", call=self.room.id, trunk=way.trunk)
+                return True
+            self._held = way.trunk
+            end = await self._attempt(way, hop)
+            if end is None:
+                return False
+            self._let_go()
+            retry = retry_of(end)
+            self._carriers.tried(way.trunk, hop, worked=retry is Retry.NONE)
+            log.info(
+                "trunk_refused",
+                call=self.room.id,
+                trunk=way.trunk,
+                target=str(hop.address),
+                code=end.code,
+                text=end.text,
+            )
+            self._last = end
+            if retry is Retry.NONE:
+                self.room.end(Ending(from_trunk(end), Party.CALLEE))
+                return False
+            if retry is Retry.TRUNK:
+                return True
+        return True
+
+    async def _attempt(self, way: Way, hop: Hop) -> LegEnd | None:
+        """One INVITE; ``None`` once it rings or is answered, else how it failed."""
+        room = self.room
+        leg = room.legs.new(self, LegKind.SIP)
+        self._way, self._trying, self._early = way, leg, None
+        outcome: Deferred[LegEnd | None] = Deferred()
+        self._outcome = outcome
+        try:
+            await room.lease.open_sip_leg(leg, self._target(way, hop))
+        except GatewayError as e:
+            room.legs.forget(leg)
+            self._trying = None
+            return LegEnd(e.sip_code, str(e), remote=False)
+        log.info("trunk_tried", call=room.id, trunk=way.trunk, target=str(hop.address), leg=leg)
+        end: LegEnd | None = await outcome
+        if end is None:
+            self._carriers.tried(way.trunk, hop, worked=True)
+        return end
+
+    def _target(self, way: Way, hop: Hop) -> SipTarget:
+        trunk = self._carriers.trunk(way.trunk)
+        domain = domain_of(trunk)
+        uri = f"sip:{way.number}@{domain};user=phone"
+        caller = f"sip:{way.caller_id or 'anonymous'}@{domain}"
+        headers = [(PATIENCE, f"{trunk.first_response_s:g}"), *way.headers]
+        headers += trunk.headers.add.items()
+        if trunk.headers.remove:
+            headers.append((REMOVE, ", ".join(trunk.headers.remove)))
+        return SipTarget(
+            uri=uri,
+            to=uri,
+            from_uri=caller,
+            from_name=self.room.caller_name if way.caller_id else "Anonymous",
+            flow=hop.flow,
+            headers=tuple(headers),
+            profile=self._carriers.profile(way.trunk),
+        )
+
+    def _settled(self, end: LegEnd | None) -> None:
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None:
+            outcome.callback(end)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._carriers.end(held)
+
+    # -- its leg
+
+    def on_ringing(self, leg: LegId, code: int) -> None:
+        if leg == self._trying:
+            self._settled(None)
+            self.room.alerting()
+
+    def on_answered(self, leg: LegId) -> None:
+        if leg != self._trying or self.leg is not None:
+            return
+        self._settled(None)
+        self.leg = leg
+        if self._way is not None and self._way.confirm:
+            self._confirming = True
+            self.room.alerting()
+            return
+        self._accepted("sip_answer")
+
+    def _accepted(self, means: Literal["sip_answer", "sip_confirm"]) -> None:
+        self._confirming = False
+        self.room.accept(Acceptance(self.room.now(), means, self.address))
+        early, self._early = self._early, None
+        if early is not None and self.leg is not None:
+            super().on_media(self.leg, early)
+
+    def on_dtmf(self, leg: LegId, digit: str, duration_ms: int) -> None:
+        if not self._confirming:
+            super().on_dtmf(leg, digit, duration_ms)
+        elif digit == CONFIRM_DIGIT:
+            self._accepted("sip_confirm")
+
+    def on_media(self, leg: LegId, media: LegMedia) -> None:
+        if leg == self.leg and not self._confirming:
+            super().on_media(leg, media)
+        elif leg == self._trying:
+            self._early = media
+
+    def on_closed(self, leg: LegId, end: LegEnd) -> None:
+        if leg != self._trying:
+            return
+        self._trying = None
+        if self._outcome is not None:
+            self._settled(end)
+            return
+        answered, self.leg = self.leg is not None and not self._confirming, None
+        by = Party.CALLEE if end.remote else Party.GATEWAY
+        if self._confirming and end.remote:
+            self.room.end(Ending(Reason.NO_ANSWER, by))  # nobody pressed 1
+        else:
+            self.room.end(Ending(from_answered(end) if answered else from_trunk(end), by))
+
+    def close(self, ending: Ending) -> None:
+        if self._trying is not None:
+            self.room.run("close_leg", close_leg(self.room, self._trying, ending.reason))
+
+    def released(self) -> None:
+        self._let_go()
+
+
+def domain_of(trunk: Trunk) -> str:
+    """The domain of From, To and Request-URI."""
+    if trunk.domain:
+        return trunk.domain
+    place = trunk.address
+    return place.partition("]")[0] + "]" if place.startswith("[") else place.partition(":")[0]

@@ -150,7 +150,9 @@ def farewell(dialog: Dialog, via: Via, source: HostPort) -> Farewell | None:
     return Farewell(dialog.flow.transport, source, dialog.flow.peer, message.to_bytes())
 
 
-def bye(dialog: Dialog, via: Via) -> Request:
+def bye(
+    dialog: Dialog, via: Via, cause: str = "500", text: str = "Server Internal Error"
+) -> Request:
     """RFC 3261 §15.1.1, with a CSeq above any that the worker has used (§12.2.1.1)."""
     ours = with_tag(dialog, dialog.role is Role.UAC, dialog.local_tag)
     theirs = with_tag(dialog, dialog.role is Role.UAS, dialog.remote_tag)
@@ -163,7 +165,7 @@ def bye(dialog: Dialog, via: Via) -> Request:
         ("To", theirs),
         ("Call-ID", dialog.call_id),
         ("CSeq", f"{dialog.local_cseq + 1} BYE"),
-        ("Reason", 'SIP;cause=500;text="Server Internal Error"'),
+        ("Reason", f'SIP;cause={cause};text="{text}"'),
     ]
     return Request(headers=Headers.of(*items), method="BYE", uri=dialog.remote_target)
 

@@ -68,6 +68,7 @@ class OutwardPath:
         self._waiting: set[DelayedCall] = set()
         self._is_worker = is_worker
         self._table: Table[Outward] = Table(50_000)
+        self._forks: dict[str, float] = {}  # those that were hung up, each until it is forgotten
 
     # -- requests of workers
 
@@ -273,11 +274,46 @@ class OutwardPath:
             if entry.worker is not None:
                 self._to_worker(response, entry)
             return
+        if self._is_second(response, entry):
+            self._let_go(response, entry)
+            return
         self._note(response, entry, branch)
         if entry.worker is None:
             self._for_nobody(response, entry)
             return
         self._to_worker(response, entry)
+
+    def _is_second(self, response: Response, entry: Outward) -> bool:
+        """A 2xx of another fork than the one that the worker has (RFC 3261 §13.2.2.4)."""
+        dialog = entry.dialog
+        return (
+            entry.method == "INVITE"
+            and 200 <= response.code < 300
+            and entry.final is not None
+            and entry.final.code < 300
+            and dialog is not None
+            and not entry.by_edge
+            and response.to.tag != entry.final.to.tag
+        )
+
+    def _let_go(self, response: Response, entry: Outward) -> None:
+        """Two answered: the second one is acknowledged, and hung up."""
+        if entry.dialog is None:
+            return
+        name = f"{entry.dialog.token}/{response.to.tag}"
+        other = replace(
+            entry.dialog,
+            token=name,
+            remote_tag=response.to.tag,
+            remote_target=target_of(response) or entry.dialog.remote_target,
+            route_set=tuple(reversed([str(r) for r in response.record_routes])),
+        )
+        via = self._wire.outer_via(other.flow)
+        self._wire.send(entry.flow, ack(other, response, via).to_bytes())
+        if name not in self._forks:
+            self._forks[name] = self._wire.now() + LIFE_S
+            log.info("second_answer", call_id=other.call_id, leg=other.leg)
+            self._say(bye(other, via, cause="200", text="Call completed elsewhere"), other)
 
     def _to_worker(self, response: Response, entry: Outward) -> None:
         if entry.worker is None:
@@ -408,6 +444,8 @@ class OutwardPath:
                 self._refuse(entry, original)
 
     def sweep(self) -> None:
+        now = self._wire.now()
+        self._forks = {name: until for name, until in self._forks.items() if until > now}
         for entry in self._table.sweep(self._wire.now()):
             if entry.dialog is not None and outlived(entry.dialog, entry.method):
                 self._dialogs.remove(entry.dialog)

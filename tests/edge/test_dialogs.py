@@ -283,3 +283,28 @@ async def test_a_trusted_source_needs_no_digest_and_its_caller_is_made_safe() ->
     finally:
         await phone.close()
         await edge.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_second_fork_that_answers_is_hung_up(scene: Scene) -> None:
+    phone, other, worker = scene.phone(), scene.phone("other"), scene.worker()
+    worker.send(outgoing(worker, phone))
+    seen = await phone.request("INVITE")
+    contact = (("Contact", f"<sip:1001@{phone.address}>"),)
+    phone.send(response_to(seen, 200, to_tag="first", headers=contact))
+    answer = await worker.response(200)
+    assert answer.to.tag == "first"
+    late = response_to(
+        seen, 200, to_tag="second", headers=(("Contact", f"<sip:1001@{other.address}>"),)
+    )
+    for _ in range(2):
+        phone.send(late)
+        ack = await phone.request("ACK")
+        assert ack.to.tag == "second"
+    bye = await other.request("BYE")
+    assert bye.to.tag == "second"
+    assert "cause=200" in (bye.headers.get("Reason") or "")
+    other.send(response_to(bye, 200))
+    phone.send(response_to(seen, 200, to_tag="first", headers=contact))
+    assert (await worker.response(200)).to.tag == "first"
+    assert scene.edge.remembered()["dialogs"] == 1

@@ -227,6 +227,19 @@ class LegProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class FarSide:
+    """How a SIP leg's media is to look to its far end, where rtpengine stands between.
+
+    ``profile`` is an RTP profile of SDP, ``codecs`` those to offer besides the worker's.
+    """
+
+    profile: Literal["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"] = "RTP/AVP"
+    codecs: tuple[str, ...] = ()
+    ice: bool = False
+    family: Literal["IP4", "IP6"] = "IP4"
+
+
+@dataclass(frozen=True, slots=True)
 class SipTarget:
     """To whom and as whom an outgoing SIP leg calls.
 

@@ -21,6 +21,7 @@ from gateway.values import (
     ClientId,
     Contact,
     Direction,
+    FarSide,
     Hop,
     HostPort,
     LegEnd,
@@ -168,6 +169,33 @@ class AppMedia(Protocol):
 class AppMediaPaths(Protocol):
     def path_for(self, call: CallId, leg: LegId, offer: str) -> AppMedia:
         """Choose by the offer's profile; ``SdpUnusable`` for one that is not taken."""
+
+
+class Anchor(Protocol):
+    """One SIP leg's media through rtpengine, whatever either side offers or answers."""
+
+    async def offer(self, sdp: str, *, from_worker: bool) -> str:
+        """An offer as the other side is to see it; ``SdpUnusable`` where it cannot be."""
+
+    async def answer(self, sdp: str, *, from_worker: bool) -> str: ...
+
+    async def close(self) -> None:
+        """Idempotent; leaves nothing behind in rtpengine."""
+
+
+class Anchors(Protocol):
+    def needed(self, offer: str) -> bool:
+        """Whether a worker cannot take this offer of a SIP peer, and rtpengine can."""
+
+    def anchor(self, call: CallId, leg: LegId, far: FarSide | None) -> Anchor:
+        """``far`` is ``None`` for a leg that the far end began: its offer says what it wants."""
+
+
+class AnchoredLegs(Protocol):
+    """Implemented by the edge, which every message of a SIP leg passes."""
+
+    def anchored(self, leg: LegId, anchor: Anchor | None) -> None:
+        """Rewrite the SDP of this leg's dialog through the anchor; ``None``: no more."""
 
 
 class AppClients(Protocol):
@@ -380,10 +408,11 @@ class IncomingInvite:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send the INVITE to this worker, marked with the leg's id."""
+    """Send the INVITE to this worker, marked with the leg's id; ``offer`` is instead of its own."""
 
     worker: HostPort
     leg: LegId
+    offer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

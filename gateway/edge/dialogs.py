@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from gateway.calls.ports import Farewell
 from gateway.edge.flows import Flow
+from gateway.edge.passages import Passage
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import Via
 from gateway.sip.message import Headers, Request, Response, response_to
@@ -56,6 +57,7 @@ class Dialog:
     local_cseq: int = 0
     remote_cseq: int = 0
     phase: Phase = Phase.EARLY
+    passage: Passage | None = None
 
     @property
     def name(self) -> str:
@@ -105,6 +107,8 @@ class Dialogs:
     def remove(self, dialog: Dialog) -> None:
         if self._by_token.pop(dialog.token, None) is None:
             return
+        if dialog.passage is not None:
+            dialog.passage.over = dialog.phase is not Phase.CONFIRMED
         if dialog.local_tag is not None:
             self._by_local.pop((dialog.call_id, dialog.local_tag), None)
         if dialog.role is Role.UAS and dialog.remote_tag is not None:

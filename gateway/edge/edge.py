@@ -11,7 +11,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
-from gateway.calls.ports import Clock, EdgeMeters, IncomingCalls, Wills
+from gateway.calls.ports import Anchor, Clock, EdgeMeters, IncomingCalls, Wills
 from gateway.edge.admission import Admission
 from gateway.edge.client import Client
 from gateway.edge.dialogs import Dialog, Dialogs, Role
@@ -20,6 +20,7 @@ from gateway.edge.icmp import listen_udp
 from gateway.edge.inward import InwardPath
 from gateway.edge.listeners import Datagrams, StreamEvents, Streams
 from gateway.edge.outward import OutwardPath
+from gateway.edge.passages import Passage
 from gateway.edge.registrar import Registrar
 from gateway.edge.wire import Wire
 from gateway.errors import CannotStart
@@ -28,7 +29,7 @@ from gateway.sip.errors import SipParseError, SipSyntaxError
 from gateway.sip.message import Message, Request, response_to
 from gateway.sip.parser import parse_datagram
 from gateway.sip.proxying import add_received
-from gateway.values import Contact, HostPort, SipAddress
+from gateway.values import Contact, HostPort, LegId, SipAddress
 
 log = structlog.get_logger()
 
@@ -44,7 +45,7 @@ def _plain(text: str) -> str:
 
 
 class Edge:
-    """Implements ``ports.WorkerWatch`` and ``ports.Locations``.
+    """Implements ``ports.WorkerWatch``, ``AnchoredLegs`` and ``Locations``.
 
     ``calls`` and ``wills`` are set before ``start`` is over and the first INVITE comes.
     """
@@ -63,6 +64,7 @@ class Edge:
         self._dialogs = Dialogs(settings.dialogs, self._dialog_changed)
         self._registrar = Registrar(settings, self._flows, self._now, meters.registrations)
         self._admission = Admission(settings, passwords, self._registrar, self._now)
+        self._anchors: dict[str, Anchor] = {}
         self._udp = Datagrams(self._from_outside, self._refused)
         self._inside = Datagrams(self._from_inside)
         self._ports: list[Any] = []
@@ -103,10 +105,22 @@ class Edge:
             now=self._now,
         )
         self.inward = InwardPath(
-            self._wire, self._dialogs, self._admission, self._registrar, key, self._is_worker
+            self._wire,
+            self._dialogs,
+            self._admission,
+            self._registrar,
+            key,
+            self._is_worker,
+            self._passage,
         )
         self.outward = OutwardPath(
-            self._wire, self._dialogs, key, self._clock, self._registrar, self._is_worker
+            self._wire,
+            self._dialogs,
+            key,
+            self._clock,
+            self._registrar,
+            self._is_worker,
+            self._passage,
         )
         self.client = Client(self._wire, self._clock)
         self._sweeping.start(SWEEP_S, now=False)
@@ -256,6 +270,18 @@ class Edge:
         last = self.outward.last_word(dialog) if alive else None
         self.wills.keep(dialog.worker, dialog.name, last)
 
+    # -- ports.AnchoredLegs
+
+    def anchored(self, leg: LegId, anchor: Anchor | None) -> None:
+        if anchor is None:
+            self._anchors.pop(leg, None)
+        else:
+            self._anchors[leg] = anchor
+
+    def _passage(self, leg: str) -> Passage | None:
+        anchor = self._anchors.get(leg)
+        return None if anchor is None else Passage(anchor, leg)
+
     # -- ports.Locations
 
     def is_account(self, aor: SipAddress) -> bool:
@@ -276,4 +302,5 @@ class Edge:
             "inward": len(self.inward),
             "outward": len(self.outward),
             "connections": len(self._flows),
+            "anchors": len(self._anchors),
         }

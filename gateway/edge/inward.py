@@ -16,9 +16,10 @@ from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, cancel, new_token
 from gateway.edge.flows import Flow
 from gateway.edge.info import as_relay
 from gateway.edge.invites import read_invite
+from gateway.edge.passages import Passage, pass_on
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
-from gateway.edge.wire import LEG, Wire, target_of, unmarked, with_contact, without_hazard
+from gateway.edge.wire import LEG, Wire, target_of
 from gateway.errors import BadAddress, GatewayError
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import Via, is_sip
@@ -27,11 +28,9 @@ from gateway.sip.parser import parse_datagram
 from gateway.sip.proxying import (
     COOKIE,
     add_received,
-    decremented,
     has_been_here,
     loop_key,
     refusal,
-    with_vias,
 )
 from gateway.sip.uri import SipUri, parse_uri
 from gateway.values import HostPort
@@ -58,6 +57,7 @@ class InwardPath:
         registrar: Registrar,
         key: bytes,
         is_worker: Callable[[HostPort], bool],
+        passage: Callable[[str], Passage | None],
     ) -> None:
         self._wire = wire
         self._dialogs = dialogs
@@ -65,6 +65,7 @@ class InwardPath:
         self._registrar = registrar
         self._key = key
         self._is_worker = is_worker
+        self._passage = passage
         self._table: Table[Inward] = Table(50_000)
         self._deciding: dict[tuple[str, int, str], str] = {}
         self.draining = False
@@ -259,13 +260,16 @@ class InwardPath:
             created_at=self._wire.now(),
             route_set=tuple(map(str, request.record_routes)),
             remote_cseq=request.cseq.number,
+            passage=self._passage(to.leg),
         )
         entry.dialog = dialog
         self._dialogs.add(dialog)
         uri = parse_uri(request.uri)
         user = uri.user if isinstance(uri, SipUri) else None
         local = SipUri("sip", user, None, to.worker.host, to.worker.port)
-        forwarded = self._towards(request, to.worker, key, str(local))
+        if to.offer is not None:
+            request = request.replaced(body=to.offer)
+        forwarded = self._wire.towards_worker(request, key, str(local))
         headers = forwarded.headers.with_first("Record-Route", self._wire.inner_route)
         self._send(entry, to.worker, forwarded.replaced(headers=headers.with_last(LEG, to.leg)))
         if entry.given_up:  # the decision and the CANCEL crossed
@@ -276,18 +280,6 @@ class InwardPath:
         invite = parse_datagram(entry.forwarded)
         if entry.worker is not None and isinstance(invite, Request):
             self._wire.to_worker(entry.worker, cancel(invite).to_bytes())
-
-    def _towards(self, request: Request, worker: HostPort, key: str, uri: str) -> Request:
-        """A request as a worker is to see it."""
-        headers = unmarked(request.headers)
-        for name in ("Route", "Authorization", "Proxy-Authorization"):
-            headers = headers.without(name)
-        body = request.body
-        if request.method != "INVITE":  # an offer is for the worker to refuse
-            headers, body = without_hazard(headers, body)
-        via = self._wire.inner_via(f"{COOKIE}{key}")
-        ready = decremented(request.replaced(uri=uri, headers=headers, body=body))
-        return ready.replaced(headers=with_vias(ready.headers, (via, *request.vias)))
 
     def _send(self, entry: Inward, worker: HostPort, request: Request) -> None:
         entry.worker = worker
@@ -314,8 +306,19 @@ class InwardPath:
         self._table.put(key, entry, self._wire.now() + life)
         if request.method == "INVITE":
             self._trying(entry)
-        forwarded = self._towards(request, dialog.worker, key, dialog.local_contact)
-        self._send(entry, dialog.worker, forwarded)
+
+        def go(ready: Request) -> None:
+            forwarded = self._wire.towards_worker(ready, key, dialog.local_contact)
+            self._send(entry, dialog.worker, forwarded)
+
+        pass_on(
+            dialog.passage,
+            request,
+            offer=request.method in ("INVITE", "UPDATE"),
+            from_worker=False,
+            go=go,
+            broke=lambda e: self._final(entry, key, e.sip_code),
+        )
 
     def _dialog(self, request: Request) -> Dialog | None:
         """RFC 3261 §12.2.2: Call-ID and both tags; and the Contact token, where it was used."""
@@ -336,13 +339,20 @@ class InwardPath:
         if known is not None and known.final is not None and known.final.code >= 300:
             if known.by_edge or known.worker is None:
                 return
-            forwarded = self._towards(request, known.worker, key, self._worker_uri(known))
+            forwarded = self._wire.towards_worker(request, key, self._worker_uri(known))
             self._wire.to_worker(known.worker, forwarded.to_bytes())
             return
         dialog = self._dialog(request)
-        if dialog is not None:
-            forwarded = self._towards(request, dialog.worker, key, dialog.local_contact)
+        if dialog is None:
+            return
+
+        def go(ready: Request) -> None:
+            forwarded = self._wire.towards_worker(ready, key, dialog.local_contact)
             self._wire.to_worker(dialog.worker, forwarded.to_bytes())
+
+        pass_on(
+            dialog.passage, request, offer=False, from_worker=False, go=go, broke=lambda _: None
+        )
 
     def _worker_uri(self, entry: Inward) -> str:
         if entry.dialog is not None and entry.dialog.local_contact:
@@ -360,7 +370,7 @@ class InwardPath:
                 known.given_up = True
                 known.deciding.cancel()
             return
-        forwarded = self._towards(request, known.worker, key, f"sip:{known.worker}")
+        forwarded = self._wire.towards_worker(request, key, f"sip:{known.worker}")
         first_line = known.forwarded.split(b" ", 2)
         uri = first_line[1].decode("utf-8", "surrogateescape")
         self._wire.to_worker(known.worker, forwarded.replaced(uri=uri).to_bytes())
@@ -378,17 +388,30 @@ class InwardPath:
         if response.code == 100:
             return  # said already, by the edge
         method = response.cseq.method
+        token = None if entry.dialog is None else entry.dialog.token
+        ready = self._wire.from_worker(response, rest, entry.flow, token)
         if method == "CANCEL":
             if not entry.given_up:
-                self._wire.respond(entry.flow, self._outwards(response, rest, entry))
+                self._wire.respond(entry.flow, ready)
             return
         if entry.final is not None and entry.flow.transport == "tcp":
             return  # a retransmission over loopback; TCP has delivered the first
-        ready = self._outwards(response, rest, entry)
         self._note(response, entry, branch.removeprefix(COOKIE))
-        if response.code >= 200:
-            entry.final = ready
-        self._wire.respond(entry.flow, ready)
+        key = branch.removeprefix(COOKIE)
+
+        def go(ready: Response) -> None:
+            if response.code >= 200:
+                entry.final = ready
+            self._wire.respond(entry.flow, ready)
+
+        pass_on(
+            entry.dialog.passage if entry.dialog is not None else None,
+            ready,
+            offer=not entry.request.body,
+            from_worker=True,
+            go=go,
+            broke=lambda e: self._final(entry, key, e.sip_code),
+        )
 
     def _way_back(self, flow: Flow, via: Via) -> Flow:
         """Where responses go: the connection, the source with ``rport`` (RFC 3581 §4), or the
@@ -399,17 +422,6 @@ class InwardPath:
         if self._is_worker(peer) or peer in (self._wire.inner, self._wire.outer):
             return flow
         return replace(flow, peer=peer)
-
-    def _outwards(self, response: Response, vias: tuple[Via, ...], entry: Inward) -> Response:
-        headers = with_vias(unmarked(response.headers), vias)
-        routes = [r for r in map(str, response.record_routes) if r != self._wire.inner_route]
-        headers = headers.without("Record-Route")
-        for route in routes:
-            headers = headers.with_last("Record-Route", route)
-        if entry.dialog is not None:
-            contact = self._wire.contact(entry.dialog.token, entry.flow)
-            headers = with_contact(headers, contact)
-        return response.replaced(headers=headers)
 
     def _note(self, response: Response, entry: Inward, key: str) -> None:
         """What the response means for its dialog."""

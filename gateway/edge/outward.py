@@ -19,6 +19,7 @@ from gateway.edge.dialogs import (
 )
 from gateway.edge.flows import Flow, direct
 from gateway.edge.parting import Parting
+from gateway.edge.passages import Passage, pass_on
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Outward, Table
 from gateway.edge.wire import (
@@ -32,8 +33,9 @@ from gateway.edge.wire import (
     with_contact,
     without_hazard,
 )
+from gateway.errors import GatewayError
 from gateway.sip.errors import SipSyntaxError
-from gateway.sip.message import Request, Response, response_to
+from gateway.sip.message import Headers, Request, Response, response_to
 from gateway.sip.proxying import COOKIE, decremented, follow_routes, pop_route, with_vias
 from gateway.sip.uri import SipUri, parse_uri
 from gateway.values import HostPort
@@ -50,12 +52,14 @@ class OutwardPath:
         clock: Clock,
         registrar: Registrar,
         is_worker: Callable[[HostPort], bool],
+        passage: Callable[[str], Passage | None],
     ) -> None:
         self._wire = wire
         self._dialogs = dialogs
         self._key = key
         self._registrar = registrar
         self._is_worker = is_worker
+        self._passage = passage
         self._table: Table[Outward] = Table(50_000)
         self._parting = Parting(wire, dialogs, self._table, clock, self._flow_to)
         self.last_word = self._parting.last_word
@@ -71,7 +75,7 @@ class OutwardPath:
             return
         if known is not None:
             # a retransmission over loopback; a stream has delivered the first
-            if known.flow.transport == "udp" and known.final is None:
+            if known.flow.transport == "udp" and known.final is None and known.sent:
                 self._wire.send(known.flow, known.request.to_bytes())
             return
         if request.method == "CANCEL":
@@ -118,6 +122,7 @@ class OutwardPath:
             created_at=self._wire.now(),
             local_contact=target_of(request) or "",
             local_cseq=request.cseq.number,
+            passage=self._passage(request.headers.get(LEG) or ""),
         )
         routed = _without_removed(self._unrouted(request))
         path = self._path(request, flow)
@@ -187,7 +192,14 @@ class OutwardPath:
         flow = self._flow_to(dialog, hop.uri)
         ready = self._outwards(hop.request, dialog, branch)
         if request.method == "ACK":
-            self._wire.send(flow, ready.to_bytes())
+            pass_on(
+                dialog.passage,
+                ready,
+                offer=False,
+                from_worker=True,
+                go=lambda ack: self._wire.send_if_open(flow, ack.to_bytes()),
+                broke=lambda _: None,
+            )
             return
         if request.method in ("INVITE", "UPDATE"):
             dialog.local_contact = target_of(request) or dialog.local_contact
@@ -200,9 +212,29 @@ class OutwardPath:
         entry = Outward(request.method, dialog.worker, request.vias, flow, ready, dialog)
         # until something is heard of it: then as long as it may ring
         self._table.put(branch, entry, self._wire.now() + LIFE_S)
-        if not self._wire.send(flow, ready.to_bytes()):
+
+        def go(passed: Request) -> None:
+            if entry.by_edge:
+                return  # given up while its offer was on the way
+            entry.request, entry.sent = passed, True
+            if request.method == "INVITE" and dialog.phase is Phase.EARLY:
+                dialog.invite = passed
+            if not self._wire.send(flow, passed.to_bytes()):
+                entry.by_edge = True
+                self._refuse(entry, request)
+
+        def broke(error: GatewayError) -> None:
             entry.by_edge = True
-            self._refuse(entry, request)
+            self._refuse(entry, request, error.sip_code)
+
+        pass_on(
+            dialog.passage,
+            ready,
+            offer=request.method in ("INVITE", "UPDATE"),
+            from_worker=True,
+            go=go,
+            broke=broke,
+        )
 
     def _refuse(self, entry: Outward, request: Request, code: int = 503) -> None:
         """The connection is gone: 503 (RFC 3261 §8.1.3.1)."""
@@ -218,6 +250,11 @@ class OutwardPath:
     def _follow(self, request: Request, known: Outward, branch: str) -> None:
         """The CANCEL or the ACK that belongs to an INVITE that is known."""
         if known.by_edge or known.dialog is None:
+            return
+        if not known.sent:  # its offer is still on the way to the other side
+            if request.method == "CANCEL" and known.worker is not None:
+                self._back(request, known.worker, 200)
+                self._give_up(branch, known, 487, "cancelled before it was sent")
             return
         ready = self._outwards(self._unrouted(request), known.dialog, branch)
         if request.method == "CANCEL":
@@ -283,8 +320,15 @@ class OutwardPath:
             # last, so that the reversed route set of the worker begins with it (§12.1.2)
             headers = headers.with_last("Record-Route", self._wire.inner_route)
         headers, body = without_hazard(headers, response.body)
-        ready = response.replaced(headers=headers, body=body)
-        self._wire.to_worker(entry.worker, ready.to_bytes())
+        worker = entry.worker
+        pass_on(
+            entry.dialog.passage if entry.dialog is not None else None,
+            response.replaced(headers=headers, body=body),
+            offer=not entry.request.body,
+            from_worker=False,
+            go=lambda ready: self._wire.to_worker(worker, ready.to_bytes()),
+            broke=lambda _: self._wire.to_worker(worker, _bare(response, headers)),
+        )
 
     def _note(self, response: Response, entry: Outward, branch: str) -> None:
         dialog, code = entry.dialog, response.code
@@ -341,3 +385,8 @@ def _without_removed(request: Request) -> Request:
         for name in names.split(","):
             headers = headers.without(name.strip())
     return request.replaced(headers=headers)
+
+
+def _bare(response: Response, headers: Headers) -> bytes:
+    """Without its SDP, which the worker then misses, and says so to the far end."""
+    return response.replaced(headers=headers.without("Content-Type"), body=b"").to_bytes()

@@ -51,6 +51,7 @@ class Outward:
     final: Response | None = None
     by_edge: bool = False
     """The final response was the edge's own, for a far end that cannot be reached."""
+    sent: bool = False
     heard: bool = False
     cancelled: bool = False
 

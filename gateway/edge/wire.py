@@ -10,6 +10,7 @@ from gateway.edge.flows import Flow, Flows
 from gateway.edge.listeners import Datagrams
 from gateway.sip.headers import NameAddr, Via
 from gateway.sip.message import Headers, Request, Response
+from gateway.sip.proxying import COOKIE, decremented, with_vias
 from gateway.sip.sdp import has_long_host
 from gateway.sip.uri import SipUri
 from gateway.values import HostPort
@@ -47,6 +48,10 @@ class Wire:
         connection(data)
         return True
 
+    def send_if_open(self, flow: Flow, data: bytes) -> None:
+        """Where nobody waits for an answer."""
+        self.send(flow, data)
+
     def respond(self, flow: Flow, response: Response) -> None:
         self.meters.response(response.code)
         self.send(flow, response.to_bytes())
@@ -69,6 +74,31 @@ class Wire:
         params = (("transport", "tcp"),) if flow.transport == "tcp" else ()
         uri = SipUri("sip", token, None, self.public.host, self.public.port, params)
         return f"<{uri}>"
+
+    def towards_worker(self, request: Request, key: str, uri: str) -> Request:
+        """A request as a worker is to see it."""
+        headers = unmarked(request.headers)
+        for name in ("Route", "Authorization", "Proxy-Authorization"):
+            headers = headers.without(name)
+        body = request.body
+        if request.method != "INVITE":  # an offer is for the worker to refuse
+            headers, body = without_hazard(headers, body)
+        via = self.inner_via(f"{COOKIE}{key}")
+        ready = decremented(request.replaced(uri=uri, headers=headers, body=body))
+        return ready.replaced(headers=with_vias(ready.headers, (via, *request.vias)))
+
+    def from_worker(
+        self, response: Response, vias: tuple[Via, ...], flow: Flow, token: str | None
+    ) -> Response:
+        """A worker's response as the outside is to see it; ``token`` names its dialog."""
+        headers = with_vias(unmarked(response.headers), vias)
+        routes = [r for r in map(str, response.record_routes) if r != self.inner_route]
+        headers = headers.without("Record-Route")
+        for route in routes:
+            headers = headers.with_last("Record-Route", route)
+        if token is not None:
+            headers = with_contact(headers, self.contact(token, flow))
+        return response.replaced(headers=headers)
 
     def is_us(self, uri: object) -> bool:
         """A Route or Request-URI that means this edge."""

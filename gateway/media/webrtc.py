@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from twisted.internet.defer import DeferredLock
 
 from gateway.calls.ports import AppMedia, PlainOffer
-from gateway.errors import GatewayError, MediaFailed, SdpUnusable
+from gateway.errors import MediaFailed, SdpUnusable
 from gateway.media.browser_sdp import MAX_BYTES, BrowserOffer, parse, read_offer
-from gateway.media.engines import Engine, Engines
-from gateway.media.ng import NgClient, NgRefused, NgSilent
+from gateway.media.engine_session import EngineSession, begun, sdp_of
+from gateway.media.engines import Engines
+from gateway.media.ng import NgRefused, NgSilent
 from gateway.media.rtp_stats import leg_stats
 from gateway.settings import Settings
 from gateway.values import CallId, LegId, LegStats
@@ -89,45 +90,8 @@ class StraightPath:
         return
 
 
-class _Session:
-    """One call inside one rtpengine, as the NG protocol names it."""
-
-    def __init__(self, engine: Engine, client: NgClient, call: str) -> None:
-        self.engine = engine
-        self.client = client
-        self.call = call
-        engine.sessions += 1
-
-    @property
-    def gone(self) -> bool:
-        """The rtpengine that held it is no more."""
-        return self.engine.client is not self.client
-
-    async def ask(self, command: str, **fields: object) -> dict[str, Any]:
-        """``MediaFailed`` when the rtpengine is gone or knows the session no more."""
-        if self.gone:
-            raise MediaFailed("the rtpengine that carried this call is gone")
-        try:
-            return await self.client.request(command, call_id=self.call, **fields)
-        except NgSilent:
-            self.engine.failed(self.client)
-            if self.gone:
-                raise MediaFailed("the rtpengine that carried this call is gone") from None
-            raise
-
-    async def delete(self) -> None:
-        self.engine.sessions -= 1
-        if self.gone:
-            return
-        try:
-            await self.ask("delete", from_tag=BROWSER)
-        except GatewayError as e:
-            log.warning("rtpengine_session_left", engine=self.engine.name, error=str(e))
-
-
 BROWSER: Final = "browser"
 WORKER: Final = "worker"
-_TRIES: Final = 3
 
 
 class BrowserPath:
@@ -147,7 +111,7 @@ class BrowserPath:
         self._codecs = codecs
         self._worker_codecs = worker_codecs
         self._one_at_a_time = DeferredLock()
-        self._session: _Session | None = None
+        self._session: EngineSession | None = None
         self._offered: BrowserOffer | None = None
         self._closed = False
 
@@ -186,7 +150,7 @@ class BrowserPath:
                 replace=["origin"],
                 flags=["trust-address"],
             )
-            return offered.answer(_sdp_of(reply))
+            return offered.answer(sdp_of(reply))
         finally:
             self._one_at_a_time.release()
 
@@ -232,25 +196,15 @@ class BrowserPath:
         if session is not None and (session.gone or not session.engine.up):
             log.warning("rtpengine_session_lost", session=self._name, engine=session.engine.name)
             await self._drop()
-        failed: list[Engine] = []
-        while True:
-            fresh = self._session is None
-            if self._session is None:
-                engine, client = await self._engines.pick(failed)
-                self._session = _Session(engine, client, self._name)
-            session = self._session
-            try:
-                return _sdp_of(await session.ask("offer", **self._request(offered, session)))
-            except (NgSilent, MediaFailed) as e:
-                if isinstance(e, NgRefused) or not fresh:
-                    raise
-                log.warning("rtpengine_offer_failed", engine=session.engine.name, error=str(e))
-                failed.append(session.engine)
-                await self._drop()
-                if len(failed) >= _TRIES:
-                    raise
+        if self._session is None:
+            self._session, plain = await begun(
+                self._engines, self._name, BROWSER, lambda new: self._request(offered, new)
+            )
+            return plain
+        session = self._session
+        return sdp_of(await session.ask("offer", **self._request(offered, session)))
 
-    def _request(self, offered: BrowserOffer, session: _Session) -> dict[str, object]:
+    def _request(self, offered: BrowserOffer, session: EngineSession) -> dict[str, object]:
         request: dict[str, object] = {
             "from_tag": BROWSER,
             "sdp": offered.engine_sdp,
@@ -270,10 +224,3 @@ class BrowserPath:
                 "transcode": [self._worker_codecs[0]],
             }
         return request
-
-
-def _sdp_of(reply: dict[str, Any]) -> str:
-    sdp = reply.get("sdp")
-    if not isinstance(sdp, str):
-        raise MediaFailed("rtpengine answered without SDP")
-    return sdp

@@ -250,7 +250,7 @@ async def test_what_nobody_answers_is_forgotten() -> None:
         assert outside.wills == {}
         clock.ahead += 300
         edge.sweep()
-        assert edge.remembered() == {"dialogs": 0, "inward": 0, "outward": 0, "connections": 0}
+        assert edge.remembered() == dict.fromkeys(scene.edge.remembered(), 0)
         clock.ahead += 3600
         edge.sweep()
         assert outside.bindings == 0

@@ -24,6 +24,7 @@ from gateway.errors import CannotStart, GatewayError
 from gateway.media.pool import Pool
 from gateway.media.rtp_ports import PortBlocks
 from gateway.media.rtpengine import Rtpengines, split_ports
+from gateway.media.sip_anchor import SipAnchors
 from gateway.media.webrtc import WebRtcPaths
 from gateway.observe import logs
 from gateway.observe.lag import LagMeter
@@ -123,6 +124,8 @@ class Service:
         self.calls = calls = CallRegistry(
             Outside(
                 pool=pool,
+                anchors=SipAnchors(engines, tuple(s.media.codecs)),
+                anchored=edge,
                 paths=WebRtcPaths(s, engines),
                 clients=sessions,
                 locations=edge,

@@ -189,6 +189,7 @@ class Contact:
     flow: str
     expires: float
     q: float = 1.0
+    transport: Transport = "udp"
 
 
 @dataclass(frozen=True, slots=True)

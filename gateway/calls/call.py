@@ -8,11 +8,14 @@ from typing import Any
 
 import structlog
 
+from gateway.calls.anchorage import Anchorage
 from gateway.calls.bridge import Bridge
 from gateway.calls.events import Accepted, Connected, Ended, Ringing
 from gateway.calls.legs import LegTable
 from gateway.calls.machine import Core, Side, State, call_machine
 from gateway.calls.ports import (
+    AnchoredLegs,
+    Anchors,
     AppClients,
     AppMediaPaths,
     CallMeters,
@@ -45,6 +48,8 @@ class Outside:
     """What every call is given; see ``ports``."""
 
     pool: MediaPool
+    anchors: Anchors
+    anchored: AnchoredLegs
     paths: AppMediaPaths
     clients: AppClients
     locations: Locations
@@ -80,6 +85,7 @@ class Call:
         self._core = Core(self)
         self._machine = call_machine(self._core)
         self.legs = LegTable(self.id, outside.meters, self._worker_lost, self._legs_emptied)
+        self.anchorage = Anchorage(self.id, outside.anchors, outside.anchored)
         self._work = Tasks(self.id, self._task_failed)  # cancelled when the call ends
         self._words = Tasks(self.id, self._task_failed)  # records and farewells: always finished
         self._timers: dict[str, DelayedCall] = {}
@@ -304,6 +310,7 @@ class Call:
     async def _give_back(self) -> None:
         try:
             await self.lease.release()
+            await self.anchorage.drop_all()
         finally:
             self.caller.released()
             self.callee.released()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from gateway.calls.anchorage import far_of_contact
 from gateway.calls.app_leg import AppLeg
 from gateway.calls.callers import measure
 from gateway.calls.events import AppEvent, Ended, Incoming
@@ -172,6 +173,9 @@ class SipCallee(Callee):
         for contact in self._contacts:
             leg = room.legs.new(self, LegKind.SIP)
             self._open[leg] = contact
+            far = far_of_contact(contact.transport)
+            if far is not None:
+                room.anchorage.stand(leg, far)
             target = SipTarget(
                 uri=contact.uri,
                 to=str(self.address),

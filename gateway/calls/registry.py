@@ -21,7 +21,15 @@ from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee
 from gateway.calls.tasks import together
-from gateway.errors import GatewayError, NoCapacity, NoSuchCall, NotAllowed, RateLimited, WrongState
+from gateway.errors import (
+    GatewayError,
+    NoCapacity,
+    NoSuchCall,
+    NotAllowed,
+    RateLimited,
+    SdpUnusable,
+    WrongState,
+)
 from gateway.policy.chain import Attempt, Verdict, judge
 from gateway.routing.targets import NoRoute, Target, resolve
 from gateway.values import (
@@ -216,6 +224,7 @@ class CallRegistry:
         call.between(caller, self._callee(call, target, caller))
         leg = caller.invited
         try:
+            offer = await call.anchorage.taken(leg, invite.offer)
             await together(call.save(), call.lease.expect_sip_leg(leg))
         except CancelledError:
             caller.never_came()
@@ -224,10 +233,12 @@ class CallRegistry:
         except GatewayError as e:
             log.warning("call_not_made", call=record.call, error=str(e))
             caller.never_came()
-            call.end(Ending(Reason.GATEWAY_ERROR, Party.GATEWAY))
-            return _refuse(Reason.GATEWAY_ERROR)
+            unusable = isinstance(e, SdpUnusable)
+            reason = Reason.MEDIA_FAILED if unusable else Reason.GATEWAY_ERROR
+            call.end(Ending(reason, Party.GATEWAY))
+            return _refuse(reason)
         call.expect_caller()
-        return Forward(call.lease.sip, leg)
+        return Forward(call.lease.sip, leg, offer)
 
     # -- making a call
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from gateway.calls.anchorage import Anchorage
 from gateway.calls.events import AppEvent
 from gateway.calls.legs import LegTable
 from gateway.calls.machine import Side, State
@@ -21,6 +22,7 @@ class Room(Protocol):
     id: CallId
     lease: WorkerLease
     legs: LegTable
+    anchorage: Anchorage
     paths: AppMediaPaths
     clients: AppClients
     locations: Locations

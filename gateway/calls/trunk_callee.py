@@ -9,6 +9,7 @@ from typing import Final, Literal
 import structlog
 from twisted.internet.defer import Deferred
 
+from gateway.calls.anchorage import far_of_trunk
 from gateway.calls.ports import Carriers
 from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
 from gateway.calls.record import Acceptance
@@ -103,7 +104,7 @@ class TrunkCallee(Callee):
             end = await self._attempt(way, hop)
             if end is None:
                 return False
-            self._let_go()
+            await self._give_back()
             retry = retry_of(end)
             self._carriers.tried(way.trunk, hop, worked=retry is Retry.NONE)
             log.info(
@@ -129,11 +130,13 @@ class TrunkCallee(Callee):
         self._way, self._trying, self._early = way, leg, None
         outcome: Deferred[LegEnd | None] = Deferred()
         self._outcome = outcome
+        far = far_of_trunk(self._carriers.trunk(way.trunk), hop)
+        if far is not None:
+            room.anchorage.stand(leg, far)
         try:
             await room.lease.open_sip_leg(leg, self._target(way, hop))
         except GatewayError as e:
             room.legs.forget(leg)
-            self._trying = None
             return LegEnd(e.sip_code, str(e), remote=False)
         log.info("trunk_tried", call=room.id, trunk=way.trunk, target=str(hop.address), leg=leg)
         end: LegEnd | None = await outcome
@@ -164,6 +167,13 @@ class TrunkCallee(Callee):
         outcome, self._outcome = self._outcome, None
         if outcome is not None:
             outcome.callback(end)
+
+    async def _give_back(self) -> None:
+        """What an attempt that failed held."""
+        self._let_go()
+        if self._trying is not None:
+            await self.room.anchorage.drop(self._trying)
+            self._trying = None
 
     def _let_go(self) -> None:
         held, self._held = self._held, None
@@ -210,10 +220,10 @@ class TrunkCallee(Callee):
     def on_closed(self, leg: LegId, end: LegEnd) -> None:
         if leg != self._trying:
             return
-        self._trying = None
         if self._outcome is not None:
             self._settled(end)
             return
+        self._trying = None
         answered, self.leg = self.leg is not None and not self._confirming, None
         by = Party.CALLEE if end.remote else Party.GATEWAY
         if self._confirming and end.remote:
@@ -222,7 +232,7 @@ class TrunkCallee(Callee):
             self.room.end(Ending(from_answered(end) if answered else from_trunk(end), by))
 
     def close(self, ending: Ending) -> None:
-        if self._trying is not None:
+        if self._trying is not None and self._trying in self.room.legs:
             self.room.run("close_leg", close_leg(self.room, self._trying, ending.reason))
 
     def released(self) -> None:

@@ -102,8 +102,9 @@ class Registrar:
         if aor.host != self._domain:
             return ()
         bindings = live(self._bindings.get(aor.user, ()), self._now())
+        found = ((b, self._flows.find(b.flow)) for b in bindings)
         return tuple(
-            Contact(str(b.uri), b.flow, b.expires_at, b.q)
-            for b in bindings
-            if self._flows.find(b.flow) is not None
+            Contact(str(b.uri), b.flow, b.expires_at, b.q, flow.transport)
+            for b, flow in found
+            if flow is not None
         )

@@ -36,6 +36,10 @@ def _header_value(value: str) -> str:
     return value
 
 
+EngineCodec = Literal["opus", "G729"]
+ENGINE_CODECS: Final = frozenset({"opus", "G729"})
+"""What rtpengine adds to the codecs of the workers."""
+
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 
 
@@ -72,9 +76,9 @@ class Trunk(Section):
     )
     ca_file: Path | None = Field(None, description="PEM; else the system's authorities")
     trusted: bool = Field(False, description="its asserted identity is believed; it gets ours")
-    codecs: tuple[PjsipCodec, ...] = Field((), description="else media.codecs")
+    codecs: tuple[PjsipCodec | EngineCodec, ...] = Field((), description="else media.codecs")
     media: Literal["direct", "rtpengine", "auto"] = "auto"
-    srtp: Literal["off", "optional", "mandatory"] = "off"
+    srtp: Literal["off", "optional", "mandatory", "dtls"] = "off"
     dtmf: Literal["rfc4733", "info", "inband"] = "rfc4733"
     early_media: Literal["off", "pass"] = "off"
     reliable: Literal["off", "optional", "mandatory"] = Field(
@@ -103,6 +107,10 @@ class Trunk(Section):
             raise at_key("username", "is missing: a password goes with one")
         if self.register_ is not None and not (self.username or self.register_.user):
             raise at_key("register", "needs a username here, or a user in it")
+        beyond = [c for c in self.codecs if c in ENGINE_CODECS]
+        if self.media == "direct" and (beyond or self.srtp == "dtls"):
+            needing = beyond[0] if beyond else "srtp: dtls"
+            raise at_key("media", f"cannot be direct: {needing} takes rtpengine")
         if self.certificate_names and self.transport not in (None, "tls"):
             raise at_key("certificate_names", f"are of no use over {self.transport}")
         return self

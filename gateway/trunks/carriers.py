@@ -10,6 +10,7 @@ from gateway.calls.ports import Clock, Locator, SipClient, Standing, TrunkMeters
 from gateway.calls.tasks import together
 from gateway.policy.buckets import Buckets
 from gateway.settings import Trunk
+from gateway.settings.trunks import ENGINE_CODECS
 from gateway.sip.credentials import Login
 from gateway.trunks.health import Health
 from gateway.trunks.registering import Registration
@@ -80,8 +81,8 @@ class Trunks:
     def profile(self, name: str) -> LegProfile:
         trunk = self._trunks[name]
         return LegProfile(
-            codecs=tuple(trunk.codecs),
-            srtp=trunk.srtp,
+            codecs=tuple(c for c in trunk.codecs if c not in ENGINE_CODECS),
+            srtp="off" if trunk.srtp == "dtls" or trunk.media == "rtpengine" else trunk.srtp,
             reliable=trunk.reliable,
             session_expires_s=trunk.session_expires_s,
             dtmf=trunk.dtmf,

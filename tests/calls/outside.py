@@ -20,6 +20,7 @@ from gateway.values import (
     Client,
     ClientId,
     Contact,
+    FarSide,
     HostPort,
     LegEnd,
     LegId,
@@ -126,11 +127,30 @@ class Path:
         self.log.append("path closed")
 
 
+class Anchor:
+    def __init__(self, log: list[str], leg: LegId) -> None:
+        self.log = log
+        self.leg = leg
+        log.append(f"anchor {leg}")
+
+    async def offer(self, sdp: str, *, from_worker: bool) -> str:
+        if "bad" in sdp:
+            raise SdpUnusable("no audio")
+        return f"plain {sdp}"
+
+    async def answer(self, sdp: str, *, from_worker: bool) -> str:
+        return sdp
+
+    async def close(self) -> None:
+        self.log.append(f"anchor of {self.leg} closed")
+
+
 class World:
     """The outside of the registry; ``log`` is what was asked of workers, in order."""
 
     def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
+        self.standing: set[LegId] = set()
         self.log: list[str] = []
         self.told: list[tuple[str, AppEvent]] = []
         self.saved: list[CallRecord] = []
@@ -143,6 +163,8 @@ class World:
         self.registry = CallRegistry(
             Outside(
                 pool=self,
+                anchors=self,
+                anchored=self,
                 paths=self,
                 clients=self,
                 locations=self,
@@ -206,6 +228,15 @@ class World:
     def path_for(self, call: CallId, leg: LegId, offer: str) -> Path:
         return Path(self.log)
 
+    def needed(self, offer: str) -> bool:
+        return "dtls" in offer
+
+    def anchor(self, call: CallId, leg: LegId, far: FarSide | None) -> Anchor:
+        return Anchor(self.log, leg)
+
+    def anchored(self, leg: LegId, anchor: object) -> None:
+        (self.standing.add if anchor is not None else self.standing.discard)(leg)
+
     def clients_of(self, handle: str) -> Sequence[Client]:
         return tuple(self.online.get(handle, ()))
 
@@ -256,3 +287,4 @@ class World:
         for kind in ("app", "sip"):
             assert self.metered.count(f"+{kind}") == self.metered.count(f"-{kind}")
         assert self.clock.getDelayedCalls() == []
+        assert not self.standing

@@ -30,11 +30,11 @@ def tones(parts: Sequence[tuple[float, float]], rate: int = 8000, level: float =
     return np.concatenate([tone(hz, s, rate, level if hz else 0.0) for hz, s in parts])
 
 
-def write_wav(path: Path, signal: Signal, rate: int = 8000) -> Path:
-    """16-bit mono PCM with a plain header."""
-    samples = np.clip(np.round(signal * 32767), -32768, 32767).astype("<i2")
+def write_wav(path: Path, signal: Signal, rate: int = 8000, channels: int = 1) -> Path:
+    """16-bit PCM with a plain header, the same in every channel."""
+    samples = np.clip(np.round(signal * 32767), -32768, 32767).astype("<i2").repeat(channels)
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(samples.tobytes())

@@ -21,7 +21,19 @@ from tests.peers.waiting import Happenings, NotSeen, reactor, until
 
 Event = dict[str, Any]
 
-_CODECS = {"PCMU": "pcmu/8000/1", "PCMA": "pcma/8000/1", "G722": "g722/16000/1"}
+_CODECS = {
+    "PCMU": "pcmu/8000/1",
+    "PCMA": "pcma/8000/1",
+    "G722": "g722/16000/1",
+    "opus": "opus/48000/2",
+}
+_RATES = {"G722": 16_000, "opus": 48_000}
+
+_ENCRYPTION = {
+    "srtp": "srtp.so",
+    "srtp-mand": "srtp.so",
+    "dtls_srtp": "dtls_srtp.so",
+}
 
 _CONFIG = """\
 poll_method epoll
@@ -102,13 +114,15 @@ class Baresip:
         self._tokens = 0
         self._recordings = directory / "recordings"
         self._recordings.mkdir(parents=True)
-        rate = 16_000 if codecs[0] == "G722" else 8_000
+        rate = _RATES.get(codecs[0], 8_000)
         if speech is None:
             samples = tone(hz or 440, 300, rate, 0.3 if hz else 0.0)
-            speech = write_wav(directory / "speech.wav", samples, rate)
+            channels = 2 if codecs[0] == "opus" else 1
+            speech = write_wav(directory / "speech.wav", samples, rate, channels)
         rtp = free_ports(20, step=2)
         modules = ["g711.so", "g722.so", "aufile.so", "aubridge.so", "sndfile.so"]
-        modules += ["srtp.so"] if media else []
+        modules += [_ENCRYPTION[media]] if media else []
+        modules += ["opus.so"] if "opus" in codecs else []
         config = _CONFIG.format(
             sip=self.sip_port,
             control=self._control_port,

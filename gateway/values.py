@@ -254,6 +254,8 @@ class SipTarget:
     flow: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     profile: LegProfile = LegProfile()
+    joins: LegId | None = None
+    """The leg of another worker that ``uri`` reaches: two calls are joined, past the edge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,10 @@ class CallMedia(OfCall):
     sdp: Sdp
 
 
+class CallTransfer(OfCall):
+    to: AddressText
+
+
 class HistoryList(Params):
     before: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50

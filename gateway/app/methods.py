@@ -21,7 +21,7 @@ log = structlog.get_logger()
 Result = dict[str, Any]
 Work = Callable[[], Awaitable[Result]]
 
-LONG: Final = frozenset({"call.dtmf"})
+LONG: Final = frozenset({"call.dtmf", "call.transfer"})
 """Methods that may take seconds and must not hold up the client's others."""
 _BUSY_RETRY_S = 1.0
 _PAGE_BYTES = rpc.MAX_FRAME_BYTES - 2048
@@ -41,6 +41,7 @@ class Methods:
             "call.hold": self._hold,
             "call.dtmf": self._dtmf,
             "call.media": self._media,
+            "call.transfer": self._transfer,
             "history.list": self._list,
         }
 
@@ -122,6 +123,10 @@ class Methods:
             return {"sdp": await self._calls.media(client, m.id, m.sdp)}
 
         return work
+
+    def _transfer(self, client: Client, params: Any) -> Work:
+        m = messages.read(messages.CallTransfer, params)
+        return _empty(lambda: self._calls.transfer(client, m.id, m.to))
 
     def _list(self, client: Client, params: Any) -> Work:
         m = messages.read(messages.HistoryList, params)

@@ -28,7 +28,24 @@ class Bridge:
         self._told: dict[Side, LegStats] = {}
 
     def _other(self, side: Side) -> CallSide:
-        return self._sides[Side.CALLEE if side is Side.CALLER else Side.CALLER]
+        return self._sides[side.other]
+
+    async def replace(self, side: Side, new: CallSide) -> None:
+        """Another is in this side's place from now on, and holds nobody."""
+        old, staying = self._sides[side], self._other(side)
+        self._sides[side] = new
+        self._told.pop(side, None)
+        held = side in self._holding
+        self._holding.discard(side)
+        here = staying.bridge_leg
+        if here is not None and old.bridge_leg is not None and not held:
+            await self._lease.disconnect(here, old.bridge_leg)
+        if here is not None and new.bridge_leg is not None and not self._holding:
+            await self._lease.connect(here, new.bridge_leg)
+        if held:
+            if staying.sip_leg is not None:
+                await self._lease.hold(staying.sip_leg, False)
+            self.tell_held(side, False)
 
     def _legs(self) -> tuple[LegId, LegId] | None:
         a, b = self._sides[Side.CALLER].bridge_leg, self._sides[Side.CALLEE].bridge_leg

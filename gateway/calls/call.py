@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -29,11 +29,11 @@ from gateway.calls.ports import (
 )
 from gateway.calls.reasons import Ending
 from gateway.calls.record import Acceptance, CallRecord
-from gateway.calls.sides import Callee, Caller
+from gateway.calls.sides import Callee, Caller, CallSide
 from gateway.calls.tasks import Tasks
 from gateway.errors import GatewayError, WrongState
 from gateway.settings import CallsSection
-from gateway.values import Address, CallId, LegStats, Party, Reason
+from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
 
 log = structlog.get_logger()
 
@@ -64,6 +64,16 @@ class Outside:
     ringback: bool
 
 
+class Departure(Protocol):
+    """A transfer under way, as the call that it is in sees it."""
+
+    def departed(self, side: CallSide, ending: Ending) -> None:
+        """Whoever asked for it has left before it was done."""
+
+    def is_of(self, side: CallSide) -> bool: ...
+    def call_ended(self) -> None: ...
+
+
 class Call:
     """Implements ``machine.Outputs`` for the machine and ``sides.Room`` for the sides.
 
@@ -73,6 +83,7 @@ class Call:
     lease: WorkerLease
     caller: Caller
     callee: Callee
+    """What stands for each side now: a transfer puts another in its place."""
 
     def __init__(self, outside: Outside, record: CallRecord, gone: Callable[[Call], None]) -> None:
         self._outside = outside
@@ -90,6 +101,7 @@ class Call:
         self._words = Tasks(self.id, self._task_failed)  # records and farewells: always finished
         self._timers: dict[str, DelayedCall] = {}
         self._bridge: Bridge | None = None
+        self.transfer: Departure | None = None
         self._started = self._released = False
         self.farewell: Ended | None = None
         """What the clients were told at the end, once the record was durable."""
@@ -174,6 +186,48 @@ class Call:
 
     def end(self, ending: Ending) -> None:
         self._machine.end(ending)
+
+    def departed(self, side: CallSide, ending: Ending) -> None:
+        if side not in (self.caller, self.callee):
+            return  # another is in its place
+        if self.transfer is not None and self.transfer.is_of(side):
+            self.transfer.departed(side, ending)
+        else:
+            self.end(ending)
+
+    def take_place(self, side: Side, new: CallSide) -> None:
+        if self._bridge is None or self.state is not State.CONNECTED:
+            return
+        if isinstance(new, Caller):
+            self.caller = new
+        elif isinstance(new, Callee):
+            self.callee = new
+        self.run("take_place", self._bridge.replace(side, new))
+
+    def dismiss(self, side: CallSide) -> None:
+        """It has left the call; its own devices are told so."""
+        ending = Ending(Reason.COMPLETED, Party(side.side))
+        side.close(ending)
+        side.tell(
+            Ended(
+                call=self.id,
+                reason=ending.reason,
+                by=ending.by,
+                duration_s=round(self.now() - (self.record.connected_at or self.now()), 3),
+                at=self.now(),
+            )
+        )
+        side.released()
+
+    def side_of(self, leg: LegId) -> Side | None:
+        """Whose own leg this is, while the call is connected."""
+        for side in Side:
+            if self.at(side).sip_leg == leg and self.state is State.CONNECTED:
+                return side
+        return None
+
+    def at(self, side: Side) -> CallSide:
+        return self.caller if side is Side.CALLER else self.callee
 
     # -- what clients ask of a connected call
 
@@ -267,6 +321,8 @@ class Call:
             by=str(ending.by),
             duration_s=round(duration_s, 3),
         )
+        if self.transfer is not None:
+            self.transfer.call_ended()
         self.caller.close(ending)
         self.callee.close(ending)
         self._timers["closing"] = self._outside.clock.callLater(CLOSING_ALARM_S, self._hangs)

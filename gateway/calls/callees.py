@@ -149,7 +149,7 @@ class AppCallee(Callee):
         self.room.run("stats", measure(self.room, self.side, self._app_leg, stats))
 
     def on_closed(self, leg: LegId, end: LegEnd) -> None:
-        self.room.end(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
+        self.over(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
 
     def close(self, ending: Ending) -> None:
         self.room.run("close_leg", self._app_leg.close())
@@ -219,7 +219,7 @@ class SipCallee(Callee):
         if leg == self.leg:
             self.leg = None
             by = Party.CALLEE if end.remote else Party.GATEWAY
-            self.room.end(Ending(from_answered(end), by))
+            self.over(Ending(from_answered(end), by))
             return
         if self.leg is not None:
             return

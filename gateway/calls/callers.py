@@ -81,7 +81,7 @@ class AppCaller(Caller):
         self.room.run("stats", measure(self.room, self.side, self._app_leg, stats))
 
     def on_closed(self, leg: LegId, end: LegEnd) -> None:
-        self.room.end(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
+        self.over(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
 
     def close(self, ending: Ending) -> None:
         self.room.run("close_leg", self._app_leg.close())
@@ -119,7 +119,7 @@ class SipCaller(Caller):
         reason = from_answered(end) if self._answered else from_caller(end)
         self.leg = None
         by = Party.CALLER if end.remote else Party.GATEWAY
-        self.room.end(Ending(reason, by))
+        self.over(Ending(reason, by))
 
     def close(self, ending: Ending) -> None:
         if self.leg is not None:

@@ -29,6 +29,10 @@ class Side(StrEnum):
     CALLER = "caller"
     CALLEE = "callee"
 
+    @property
+    def other(self) -> Side:
+        return Side.CALLEE if self is Side.CALLER else Side.CALLER
+
 
 class Inputs(Protocol):
     def alerting(self) -> None:

@@ -91,8 +91,11 @@ class WorkerLease(Protocol):
     async def open_sip_leg(self, leg: LegId, target: SipTarget) -> None:
         """Send an INVITE through the edge; progress comes as events."""
 
-    async def expect_sip_leg(self, leg: LegId) -> None:
-        """The edge will forward an INVITE with this leg's id; hold it until ``answer``."""
+    async def expect_sip_leg(self, leg: LegId, joined: HostPort | None = None) -> None:
+        """An INVITE with this leg's id will come; hold it until ``answer``.
+
+        The edge forwards it, or the worker at ``joined`` sends it.
+        """
 
     async def answer(self, leg: LegId, code: int, text: str = "") -> None:
         """Answer an incoming SIP leg: 180, 200, or a final refusal."""
@@ -130,6 +133,12 @@ class WorkerLease(Protocol):
 
         ``leg_closed`` follows.  Idempotent.
         """
+
+    async def notify(self, leg: LegId, code: int, text: str, *, final: bool) -> None:
+        """Tell a far end what became of its REFER (RFC 3515 §2.4.4)."""
+
+    def widen(self, legs: int) -> bool:
+        """Room for so many legs more; ``False`` where the worker has none."""
 
     async def release(self) -> None:
         """Give the share back; closes what is left of its legs.  Idempotent."""
@@ -384,6 +393,9 @@ class DmCalls(Protocol):
     async def media(self, client: Client, call: CallId, sdp: str) -> str:
         """A fresh offer; returns the answer."""
 
+    async def transfer(self, client: Client, call: CallId, to: Address) -> None:
+        """Done when the target has answered and hears the other party; the client has left then."""
+
     def client_gone(self, client: ClientId) -> None:
         """The client did not come back in time; its calls end with ``network_lost``."""
 
@@ -422,8 +434,23 @@ class Refuse:
     retry_after_s: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A REFER (RFC 3515): to whom the far end of a leg wants to transfer its call.
+
+    ``replaces`` is the leg of the call that the target is in with the far end, where the
+    transfer is attended and that dialog is ours.
+    """
+
+    target: Address
+    replaces: LegId | None = None
+
+
 class IncomingCalls(Protocol):
     """What ``edge/`` asks for."""
+
+    def refer(self, leg: LegId, referral: Referral) -> Refuse | None:
+        """Decide on a REFER; ``None``: it is taken, and its outcome will be notified."""
 
     async def incoming(self, invite: IncomingInvite) -> Forward | Refuse:
         """Decide on an INVITE.  The edge cancels the awaitable when the caller gives up first."""

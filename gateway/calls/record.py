@@ -7,7 +7,15 @@ from typing import Literal
 
 from gateway.values import Address, CallId, Direction, Party, Reason
 
-Means = Literal["app_invite", "app_accept", "sip_invite", "sip_answer", "sip_confirm", "service"]
+Means = Literal[
+    "app_invite",
+    "app_accept",
+    "sip_invite",
+    "sip_answer",
+    "sip_confirm",
+    "service",
+    "transfer",
+]
 """By what act a side accepted the call."""
 
 

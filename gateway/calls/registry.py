@@ -10,19 +10,22 @@ from typing import Literal
 
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from gateway.calls.call import Call, Outside
 from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
 from gateway.calls.callers import AppCaller, SipCaller
 from gateway.calls.events import AppEvent, Ended
 from gateway.calls.machine import Side, State
-from gateway.calls.ports import Forward, IncomingInvite, Refuse
+from gateway.calls.ports import Forward, IncomingInvite, Referral, Refuse
 from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance, CallRecord
-from gateway.calls.sides import Callee
+from gateway.calls.sides import Callee, Caller
 from gateway.calls.tasks import together
+from gateway.calls.transfers import Transfer
 from gateway.errors import (
     GatewayError,
+    MediaFailed,
     NoCapacity,
     NoSuchCall,
     NotAllowed,
@@ -39,6 +42,7 @@ from gateway.values import (
     ClientId,
     Contact,
     Direction,
+    LegId,
     Party,
     Reason,
     ServiceAddress,
@@ -168,6 +172,14 @@ class CallRegistry:
         answer = await party.offer(sdp)
         return str(answer.params()["sdp"])
 
+    async def transfer(self, client: Client, call: CallId, to: Address) -> None:
+        found, side = self._mine(client, call)
+        if not self._outside.settings.transfers:
+            raise NotAllowed("transfers are switched off")
+        transfer = Transfer(found, side, notify=False)
+        await self._begin_transfer(transfer, found, side, to)
+        await transfer.done
+
     def client_gone(self, client: ClientId) -> None:
         for call in tuple(self._calls.values()):
             if isinstance(call.caller, AppCaller) and call.caller.owns(client):
@@ -240,6 +252,60 @@ class CallRegistry:
         call.expect_caller()
         return Forward(call.lease.sip, leg, offer)
 
+    def refer(self, leg: LegId, referral: Referral) -> Refuse | None:
+        found = self._calls.get(CallId(leg.rpartition(".")[0]))
+        side = None if found is None else found.side_of(leg)
+        if found is None or side is None or not self._outside.settings.transfers:
+            return Refuse(403)
+        other: tuple[Call, Side] | None = None
+        if referral.replaces is not None:
+            call = self._calls.get(CallId(referral.replaces.rpartition(".")[0]))
+            at = None if call is None else call.side_of(referral.replaces)
+            theirs = None if call is None or at is None else call.at(at).address
+            if call is None or at is None or call is found or theirs != found.at(side).address:
+                return Refuse(403)
+            other = call, at
+        try:
+            transfer = Transfer(found, side, notify=True)
+        except WrongState:
+            return Refuse(491)
+        log.info("referred", call=found.id, by=str(found.at(side).address), to=str(referral.target))
+        if other is not None:
+            found.run("transfer", self._attended(transfer, *other))
+        else:
+            found.run("transfer", self._begin_transfer(transfer, found, side, referral.target))
+        transfer.done.addErrback(_told_by_notify)
+        return None
+
+    async def _attended(self, transfer: Transfer, other: Call, side: Side) -> None:
+        try:
+            await transfer.into(other, side)
+        except GatewayError as e:
+            transfer.failed(e)
+
+    async def _begin_transfer(
+        self, transfer: Transfer, call: Call, side: Side, to: Address
+    ) -> None:
+        """Call the target for the one who stays, as the one who leaves would have."""
+        try:
+            leaving, staying = call.at(side), call.at(side.other)
+            target = self._resolve(to)
+            verdict = self._judge(leaving.address, to if isinstance(target, NoRoute) else target)
+            reason = verdict.reason or self._unreachable(target)
+            name = call.record.caller_name if side is Side.CALLEE else call.record.callee_name
+            record = self._record(staying.address, name, to, target, call.record.thread, "transfer")
+            if reason is not None:
+                await self._stillborn(record, None, reason)
+                raise _transfer_refusal(reason, verdict)
+            made = await self._make(record, target)
+        except GatewayError as e:
+            transfer.failed(e)
+            return
+        caller = transfer.caller_for(made)
+        made.between(caller, self._callee(made, target, caller))
+        await made.save()
+        made.start()
+
     # -- making a call
 
     def _resolve(self, to: Address) -> Target:
@@ -275,7 +341,7 @@ class CallRegistry:
         to: Address,
         target: Target,
         thread: str | None,
-        means: Literal["app_invite", "sip_invite"],
+        means: Literal["app_invite", "sip_invite", "transfer"],
     ) -> CallRecord:
         callee = to if isinstance(target, NoRoute) else target
         name = ""
@@ -326,7 +392,7 @@ class CallRegistry:
         room = self._outside.legs_per_worker - 1
         return tuple(self._outside.locations.contacts(target))[:room]
 
-    def _callee(self, call: Call, target: Target, caller: AppCaller | SipCaller) -> Callee:
+    def _callee(self, call: Call, target: Target, caller: Caller) -> Callee:
         match target:
             case UserAddress():
                 return AppCallee(call, target)
@@ -373,6 +439,18 @@ def _direction(caller: Address, callee: Address) -> Direction:
         case _:
             end = "sip"
     return Direction(f"{origin}_to_{end}")
+
+
+def _told_by_notify(failure: Failure) -> None:
+    """Who asked by REFER has been told; anything but a failed transfer is a fault of ours."""
+    if not isinstance(failure.value, GatewayError):
+        log.error("transfer_broke", traceback=failure.getTraceback())
+
+
+def _transfer_refusal(reason: Reason, verdict: Verdict) -> GatewayError:
+    if not verdict.allowed and reason is not Reason.BUSY:
+        return _refusal(verdict)
+    return MediaFailed(f"the target cannot be called: {reason}")
 
 
 def _refusal(verdict: Verdict) -> GatewayError:

@@ -57,6 +57,11 @@ class Room(Protocol):
 
     def measured(self, side: Side, stats: LegStats) -> None: ...
     def end(self, ending: Ending) -> None: ...
+    def departed(self, side: CallSide, ending: Ending) -> None:
+        """Its leg is over, and the call with it, unless somebody takes its place."""
+
+    def take_place(self, side: Side, new: CallSide) -> None:
+        """``new`` has media: from here on it is this side of the call."""
 
 
 class CallSide(ABC):
@@ -88,6 +93,9 @@ class CallSide(ABC):
 
     def secure(self) -> bool:
         return self.media.secure if self.media else False
+
+    def over(self, ending: Ending) -> None:
+        self.room.departed(self, ending)
 
     def tell(self, event: AppEvent) -> None:
         """Notify the side's app clients; SIP sides have none."""

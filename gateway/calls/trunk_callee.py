@@ -229,7 +229,7 @@ class TrunkCallee(Callee):
         if self._confirming and end.remote:
             self.room.end(Ending(Reason.NO_ANSWER, by))  # nobody pressed 1
         else:
-            self.room.end(Ending(from_answered(end) if answered else from_trunk(end), by))
+            self.over(Ending(from_answered(end) if answered else from_trunk(end), by))
 
     def close(self, ending: Ending) -> None:
         if self._trying is not None and self._trying in self.room.legs:

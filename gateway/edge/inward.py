@@ -11,12 +11,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.calls.ports import Forward, IncomingCalls, Refuse
+from gateway.edge.abilities import IN_DIALOG, METHODS, SUPPORTED
 from gateway.edge.admission import Admission, Admitted, Challenge
 from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, cancel, new_token, outlived
 from gateway.edge.flows import Flow
 from gateway.edge.info import as_relay
 from gateway.edge.invites import read_invite
 from gateway.edge.passages import Passage, pass_on
+from gateway.edge.referrals import read_referral
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
 from gateway.edge.wire import LEG, Wire, target_of
@@ -33,15 +35,9 @@ from gateway.sip.proxying import (
     refusal,
 )
 from gateway.sip.uri import SipUri, parse_uri
-from gateway.values import HostPort
+from gateway.values import HostPort, LegId
 
 log = structlog.get_logger()
-
-METHODS = frozenset(
-    {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK"}
-)
-SUPPORTED = frozenset({"100rel", "timer", "path", "outbound"})
-IN_DIALOG = frozenset({"INVITE", "BYE", "INFO", "UPDATE", "PRACK", "OPTIONS"})
 
 
 class InwardPath:
@@ -293,6 +289,9 @@ class InwardPath:
         if dialog is None:
             self._answer(request, flow, 481)
             return
+        if request.method == "REFER":
+            self._refer(request, key, flow, dialog)
+            return
         if request.method == "INFO":
             request = as_relay(request)
         dialog.remote_cseq = max(dialog.remote_cseq, request.cseq.number)
@@ -319,6 +318,21 @@ class InwardPath:
             go=go,
             broke=lambda e: self._final(entry, key, e.sip_code),
         )
+
+    def _refer(self, request: Request, key: str, flow: Flow, dialog: Dialog) -> None:
+        """A transfer is the call machine's affair; PJSIP would call whom the far end names."""
+        dialog.remote_cseq = max(dialog.remote_cseq, request.cseq.number)
+        entry = Inward(request, flow, dialog)
+        self._table.put(key, entry, self._wire.now() + LIFE_S)
+        referral = read_referral(request, dialog, self._dialogs, self._wire)
+        if dialog.phase is not Phase.CONFIRMED or referral is None:
+            self._final(entry, key, 481 if referral is None else 403)
+            return
+        refused = self.calls.refer(LegId(dialog.leg), referral)
+        if refused is None:
+            self._final(entry, key, 202)
+        else:
+            self._final(entry, key, refused.code, refused.text or None)
 
     def _dialog(self, request: Request) -> Dialog | None:
         """RFC 3261 §12.2.2: Call-ID and both tags; and the Contact token, where it was used."""

@@ -20,7 +20,10 @@ _ERRORS: dict[type[Exception], bytes] = {SdpUnusable: b"SDP_UNUSABLE", MediaFail
 
 
 class OpenLeg(Command):
-    """An outgoing SIP leg; ``flow`` and ``name`` may be empty."""
+    """An outgoing SIP leg; ``flow``, ``name`` and ``joins`` may be empty.
+
+    ``joins``: the leg of the worker at ``uri`` that this one is to meet.
+    """
 
     arguments = [
         _LEG,
@@ -29,15 +32,16 @@ class OpenLeg(Command):
         (b"from_uri", Unicode()),
         (b"from_name", Unicode()),
         (b"flow", Unicode()),
+        (b"joins", Unicode()),
         (b"headers", AmpList([(b"name", Unicode()), (b"value", Unicode())])),
     ]
     errors = _ERRORS
 
 
 class ExpectLeg(Command):
-    """An INVITE with this leg's mark is about to come."""
+    """An INVITE with this leg's mark is about to come: from the edge, or from ``source``."""
 
-    arguments = [_LEG]
+    arguments = [_LEG, (b"source", Unicode())]
     errors = _ERRORS
 
 
@@ -85,6 +89,13 @@ class SendDtmf(Command):
     """Answered when the last digit has been sent."""
 
     arguments = [_LEG, (b"digits", Unicode()), (b"duration_ms", Integer())]
+    errors = _ERRORS
+
+
+class Notify(Command):
+    """A NOTIFY of the state of a REFER (RFC 3515)."""
+
+    arguments = [_LEG, (b"code", Integer()), (b"text", Unicode()), (b"final", Boolean())]
     errors = _ERRORS
 
 

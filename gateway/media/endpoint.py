@@ -63,7 +63,7 @@ class _Library(pj.Endpoint):  # type: ignore[misc]
     def __init__(self, rejected: Rejected) -> None:
         super().__init__()
         self.accounts: dict[str, int] = {}
-        self.local_source = ""
+        self.local_sources: set[str] = set()
         self._rejected = rejected
 
     @contained
@@ -72,7 +72,7 @@ class _Library(pj.Endpoint):  # type: ignore[misc]
             # an account that takes SRTP crashes on a keying that this PJSIP lacks; this says 488
             name = "outgoing"
         else:
-            name = "local" if prm.rdata.srcAddress == self.local_source else "incoming"
+            name = "local" if prm.rdata.srcAddress in self.local_sources else "incoming"
         prm.accountIndex = self.accounts[name]
 
     @contained
@@ -183,7 +183,11 @@ class Endpoint:
 
     def legs_come_from(self, source: str) -> None:
         """INVITEs from this address are for the ``local`` account: its media is on loopback."""
-        self._library.local_source = source
+        self._library.local_sources.add(source)
+
+    def legs_came_from(self, source: str) -> None:
+        """No more of them."""
+        self._library.local_sources.discard(source)
 
     def poll(self) -> None:
         """Handle what is due: SIP, timers, and events that came from media threads.

@@ -59,16 +59,17 @@ class Lease:
                 from_uri=target.from_uri,
                 from_name=target.from_name,
                 flow=target.flow or "",
+                joins=target.joins or "",
                 headers=[{"name": n, "value": v} for n, v in target.headers],
             )
         except MediaFailed:
             self._unwatch(leg)
             raise
 
-    async def expect_sip_leg(self, leg: LegId) -> None:
+    async def expect_sip_leg(self, leg: LegId, joined: HostPort | None = None) -> None:
         self._watch(leg)
         try:
-            await self._ask(c.ExpectLeg, leg=leg)
+            await self._ask(c.ExpectLeg, leg=leg, source="" if joined is None else str(joined))
         except MediaFailed:
             self._unwatch(leg)
             raise
@@ -124,6 +125,16 @@ class Lease:
         if self._process.ended or self._released:
             return
         await self._ask(c.CloseLeg, leg=leg, code=code, text=text, cause=cause or 0)
+
+    async def notify(self, leg: LegId, code: int, text: str, *, final: bool) -> None:
+        await self._ask(c.Notify, leg=leg, code=code, text=text, final=final)
+
+    def widen(self, legs: int) -> bool:
+        if self._released or self._process.ended or self._process.free < legs:
+            return False
+        self._process.widened(legs)
+        self._legs += legs
+        return True
 
     async def release(self) -> None:
         if self._releasing:

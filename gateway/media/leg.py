@@ -116,10 +116,16 @@ class Leg:
     # -- beginning
 
     def dial(
-        self, uri: str, to: str, from_uri: str, from_name: str, headers: list[tuple[str, str]]
+        self,
+        uri: str,
+        to: str,
+        from_uri: str,
+        from_name: str,
+        headers: list[tuple[str, str]],
+        account: str = "outgoing",
     ) -> None:
         """Send the INVITE; ``pj.Error`` becomes ``ValueError`` with PJSIP's word for it."""
-        self._call = _Call(self._endpoint.accounts["outgoing"], self)
+        self._call = _Call(self._endpoint.accounts[account], self)
         self._endpoint.alive.add(self)
         prm = pj.CallOpParam(True)
         prm.opt.audioCount = 1
@@ -191,6 +197,17 @@ class Leg:
         except ValueError:
             prm.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
             self._do(lambda call: call.sendDtmf(prm))
+
+    def notify(self, code: int, text: str, *, final: bool) -> None:
+        """RFC 3515 §2.4.4: the state of a REFER as a piece of a SIP response."""
+        prm = pj.CallSendRequestParam()
+        prm.method = "NOTIFY"
+        state = "terminated;reason=noresource" if final else "active;expires=180"
+        for name, value in (("Event", "refer"), ("Subscription-State", state)):
+            prm.txOption.headers.append(_header(name, value))
+        prm.txOption.contentType = "message/sipfrag;version=2.0"
+        prm.txOption.msgBody = f"SIP/2.0 {code} {_CONTROLS.sub(' ', text)}\r\n"
+        self._do(lambda call: call.sendRequest(prm))
 
     def play_ringback(self) -> None:
         """Until ``stop_playing``; it begins when there is media, and outlives a re-INVITE."""

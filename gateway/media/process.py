@@ -280,6 +280,12 @@ class WorkerProcess(ProcessProtocol):
         self._leases.append(events)
         self._pool.worker_changed(self)
 
+    def widened(self, legs: int) -> None:
+        """A lease takes so many legs more."""
+        self.taken += legs
+        self._begun.begin(self._reactor.seconds(), legs)
+        self._pool.worker_changed(self)
+
     def given_back(self, events: LegEvents, legs: int, begun: set[LegId]) -> None:
         """A leg whose BYE is not answered yet goes on filling a place."""
         if events in self._leases:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from twisted.internet import reactor as _reactor
 from twisted.internet import stdio
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.protocols.amp import AMP, AmpBox, Command
@@ -46,6 +47,8 @@ STALLED_S: Final = 10
 FAREWELL_S: Final = 1.4
 DIGIT_GAP_MS: Final = 100
 PAUSE_S: Final = 0.5
+ROOM_S: Final = 2.0
+"""For the BYE of a leg to be answered whose place another is to have."""
 DTMF_DIGITS: Final = frozenset("0123456789ABCD*#")
 
 _MARK: Final = re.compile(rf"^{LEG_MARK}:\s*(\S+)\s*$", re.I | re.M)
@@ -78,12 +81,13 @@ class Worker(AMP):
         super().__init__()
         self._options = options
         self._legs: dict[str, Leg] = {}
-        self._expected: set[str] = set()
+        self._expected: dict[str, str] = {}  # each with the address its INVITE comes from
         self._bridge = Bridge(self._legs)
         self._farewells = Farewells(reactor)
         self._begun = Pace(LEGS_A_SECOND_AT_MOST)
         self._draining = self._alone = self._poll_due = False
         self._places = 0
+        self._parted: list[Deferred[None]] = []
         self._endpoint = Endpoint(options, self._incoming, self._rejected)
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
         self._endpoint.legs_come_from(self._ua.at)
@@ -142,8 +146,7 @@ class Worker(AMP):
         """The leg whose INVITE this is: from the edge (SIP) or from our own agent (app)."""
         match = _MARK.search(message.partition("\r\n\r\n")[0])
         name = match[1] if match else ""
-        wanted = self._ua.at if name in self._answers else self._options.proxy
-        return name if name in self._expected and source == wanted else None
+        return name if name and self._expected.get(name) == source else None
 
     def _incoming(self, call_id: int, message: str, source: str) -> None:
         name = self._expected_leg(message, source)
@@ -152,8 +155,10 @@ class Worker(AMP):
             stray.take("incoming", call_id)
             stray.answer(403)
             return
-        self._expected.discard(name)
+        self._expected.pop(name, None)
         leg = self._legs[name]
+        if source not in (self._ua.at, self._options.proxy):
+            self._endpoint.legs_came_from(source)  # this one has its account by now
         if name in self._answers:
             leg.take("local", call_id)
             try:
@@ -172,7 +177,7 @@ class Worker(AMP):
         name = self._expected_leg(message, source)
         if name is None:
             return
-        self._expected.discard(name)
+        self._expected.pop(name, None)
         if name not in self._answers:
             self._legs[name].refused(code, reason)
 
@@ -196,10 +201,24 @@ class Worker(AMP):
         self._pace()
         return leg
 
+    async def _room(self) -> None:
+        """Wait for a place that a leg which is over has not yet left: one takes another's."""
+        until = time.monotonic() + ROOM_S
+        while self._places >= self._options.legs > len(self._legs) and time.monotonic() < until:
+            self._parted.append(left := Deferred[None]())
+            left.addTimeout(ROOM_S, reactor)
+            try:
+                await left
+            except DeferredTimeout:
+                return
+
     # -- commands
 
     @c.OpenLeg.responder
-    def open_leg(
+    def open_leg(self, **request: Any) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._open_leg(**request))
+
+    async def _open_leg(
         self,
         leg: str,
         uri: str,
@@ -207,15 +226,17 @@ class Worker(AMP):
         from_uri: str,
         from_name: str,
         flow: str,
+        joins: str,
         headers: list[dict[str, str]],
     ) -> dict[str, Any]:
-        marks = [(LEG_MARK, leg)]
+        await self._room()
+        marks = [(LEG_MARK, joins or leg)]
         if flow:
             marks.append(("X-DMGW-Flow", flow))
         marks += [(h["name"], h["value"]) for h in headers]
         made = self._new(leg)
         try:
-            made.dial(uri, to, from_uri, from_name, marks)
+            made.dial(uri, to, from_uri, from_name, marks, "local" if joins else "outgoing")
         except ValueError as e:
             self._forget(leg)
             self.leg_parted(leg)
@@ -223,9 +244,15 @@ class Worker(AMP):
         return {}
 
     @c.ExpectLeg.responder
-    def expect_leg(self, leg: str) -> dict[str, Any]:
+    def expect_leg(self, leg: str, source: str) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._expect_leg(leg, source))
+
+    async def _expect_leg(self, leg: str, source: str) -> dict[str, Any]:
+        await self._room()
         self._new(leg)
-        self._expected.add(leg)
+        self._expected[leg] = source or self._options.proxy
+        if source:
+            self._endpoint.legs_come_from(source)
         return {}
 
     @c.Answer.responder
@@ -242,7 +269,7 @@ class Worker(AMP):
             self._leg(leg)
         else:
             self._new(leg)
-            self._expected.add(leg)
+            self._expected[leg] = self._ua.at
         answered: Deferred[LegMedia] = Deferred()
         self._answers[leg] = answered
         try:
@@ -253,7 +280,7 @@ class Worker(AMP):
                 answered.addTimeout(2, reactor)
                 media = await answered
         except BaseException as e:
-            self._expected.discard(leg)
+            self._expected.pop(leg, None)
             if not again:
                 self._drop(leg)
             if isinstance(e, SdpUnusable):
@@ -305,6 +332,11 @@ class Worker(AMP):
                 await _wait(PAUSE_S)
         return {}
 
+    @c.Notify.responder
+    def notify(self, leg: str, code: int, text: str, final: bool) -> dict[str, Any]:
+        self._try(lambda: self._leg(leg).notify(code, text, final=final))
+        return {}
+
     @c.Play.responder
     def play(self, leg: str, sound: str) -> dict[str, Any]:
         if sound != "ringback":
@@ -319,7 +351,7 @@ class Worker(AMP):
 
     @c.CloseLeg.responder
     def close_leg(self, leg: str, code: int, text: str, cause: int) -> dict[str, Any]:
-        self._expected.discard(leg)
+        self._expected.pop(leg, None)
         if leg in self._legs:
             self._legs[leg].close(code, text, cause)
         return {}
@@ -393,6 +425,10 @@ class Worker(AMP):
             self._places -= 1
             self._pace()
             self._tell(c.LegParted, leg=leg)
+            waiting, self._parted = self._parted, []
+            for left in waiting:
+                if not left.called:
+                    left.callback(None)
             self._leave_if_idle()
 
     def _drop(self, name: str) -> None:
@@ -403,7 +439,7 @@ class Worker(AMP):
 
     def _forget(self, name: str) -> None:
         self._legs.pop(name, None)
-        self._expected.discard(name)
+        self._expected.pop(name, None)
         self._bridge.forget(name)
         self._ua.forget(name)
 

@@ -19,7 +19,7 @@ from gateway.calls.ports import QualityModel, WorkerState
 from gateway.values import Direction, LegKind, LegStats, Reason, StreamStats
 
 METHODS = frozenset(
-    {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK"}
+    {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK", "REFER"}
 )
 DROPS = frozenset(
     {

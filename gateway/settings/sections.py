@@ -154,6 +154,7 @@ class CallsSection(Section):
     max_calls: Annotated[int, Field(ge=1)] = 1000
     calls_per_user: Annotated[int, Field(ge=1)] = 4
     setup_s: Seconds = Field(10, description="for both media to stand, once both have accepted")
+    transfers: bool = Field(True, description="softphones' REFER and call.transfer are taken")
 
 
 class MediaSection(Section):

@@ -75,6 +75,9 @@ class ScriptedCalls:
     async def media(self, client: Client, call: CallId, sdp: str) -> str:
         return str(await self._do("media", client, call, sdp))
 
+    async def transfer(self, client: Client, call: CallId, to: Address) -> None:
+        await self._do("transfer", client, call, str(to))
+
     def client_gone(self, client: ClientId) -> None:
         self.asked.add(("gone", client))
 

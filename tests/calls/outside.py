@@ -45,6 +45,7 @@ class Lease:
         self.targets: dict[LegId, SipTarget] = {}
         self.failing: dict[str, GatewayError] = {}
         self.released = False
+        self.wide = True
         self.connecting: Deferred[None] | None = None
         self.known: set[LegId] = set()
 
@@ -58,9 +59,16 @@ class Lease:
         self.known.add(leg)
         self._do("open_sip_leg", leg, target.uri)
 
-    async def expect_sip_leg(self, leg: LegId) -> None:
+    async def expect_sip_leg(self, leg: LegId, joined: HostPort | None = None) -> None:
         self.known.add(leg)
-        self._do("expect", leg)
+        self._do("expect", leg, *([joined] if joined else []))
+
+    async def notify(self, leg: LegId, code: int, text: str, *, final: bool) -> None:
+        self._do("notify", leg, code, "final" if final else "so far")
+
+    def widen(self, legs: int) -> bool:
+        self._do("widen", legs)
+        return self.wide
 
     async def answer(self, leg: LegId, code: int, text: str = "") -> None:
         self._do("answer", leg, code)

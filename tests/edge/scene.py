@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from gateway.calls.ports import Farewell, Forward, IncomingInvite, Refuse
+from gateway.calls.ports import Farewell, Forward, IncomingInvite, Referral, Refuse
 from gateway.edge.edge import Edge
 from gateway.settings import SipSection
 from gateway.sip.message import Request, Response
@@ -38,6 +38,8 @@ class Outside:
         self.wills: dict[str, Farewell] = {}
         self.decision: Forward | Refuse | Deferred[Any] = Refuse(404, "Not Found")
         self.bindings = 0
+        self.referrals: list[tuple[LegId, Referral]] = []
+        self.verdict: Refuse | None = None
 
     def request(self, method: str) -> None:
         pass
@@ -56,6 +58,10 @@ class Outside:
             self.wills.pop(dialog, None)
         else:
             self.wills[dialog] = farewell
+
+    def refer(self, leg: LegId, referral: Referral) -> Refuse | None:
+        self.referrals.append((leg, referral))
+        return self.verdict
 
     async def incoming(self, invite: IncomingInvite) -> Forward | Refuse:
         self.invites.append(invite)

@@ -226,6 +226,10 @@ class LegProfile:
     password: str = field(default="", repr=False)
 
 
+EXPECTED: Final = LegProfile(srtp="optional")
+"""Of a leg that comes in, where the settings ask nothing else: SRTP is taken where offered."""
+
+
 @dataclass(frozen=True, slots=True)
 class SipTarget:
     """To whom and as whom an outgoing SIP leg calls.

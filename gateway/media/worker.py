@@ -281,6 +281,12 @@ class Worker(AMP):
         self._bridge.disconnect(a, b)
         return {}
 
+    @c.Listen.responder
+    def listen(self, source: str, sink: str) -> dict[str, Any]:
+        self._leg(source), self._leg(sink)
+        self._bridge.listen(source, sink)
+        return {}
+
     @c.Mute.responder
     def mute(self, leg: str, muted: bool) -> dict[str, Any]:
         self._leg(leg)
@@ -307,9 +313,7 @@ class Worker(AMP):
 
     @c.Play.responder
     def play(self, leg: str, sound: str) -> dict[str, Any]:
-        if sound != "ringback":
-            raise MediaFailed(f"no sound {sound!r}")
-        self._try(self._leg(leg).play_ringback)
+        self._try(lambda: self._leg(leg).play(sound))
         return {}
 
     @c.Stop.responder
@@ -371,6 +375,9 @@ class Worker(AMP):
 
     def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None:
         self._tell(c.HeardDtmf, leg=leg, digit=digit, duration_ms=duration_ms)
+
+    def leg_played(self, leg: str, sound: str) -> None:
+        self._tell(c.Played, leg=leg, sound=sound)
 
     def leg_closed(self, leg: str, end: LegEnd) -> None:
         if leg not in self._legs:

@@ -227,6 +227,10 @@ class LegProfile:
     password: str = field(default="", repr=False)
 
 
+EXPECTED: Final = LegProfile(srtp="optional")
+"""Of a leg that comes in, where the settings ask nothing else: SRTP is taken where offered."""
+
+
 @dataclass(frozen=True, slots=True)
 class FarSide:
     """How a SIP leg's media is to look to its far end, where rtpengine stands between.

@@ -56,7 +56,7 @@ class _Joint(CallSide):
         """Wait for the other half's call; returns the leg that it has to name."""
         leg = self._joint = self.room.legs.new(self, LegKind.SIP)
         try:
-            await self.room.lease.expect_sip_leg(leg, worker)
+            await self.room.lease.expect_sip_leg(leg, joined=worker)
         except BaseException:
             self._joint = None
             self.room.legs.forget(leg)

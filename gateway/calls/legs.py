@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.calls.ports import CallMeters
+from gateway.calls.ports import CallMeters, Sound
 from gateway.values import CallId, LegEnd, LegId, LegKind, LegMedia, LegStats
 
 log = structlog.get_logger()
@@ -95,6 +95,9 @@ class LegTable:
     def leg_dtmf(self, leg: LegId, digit: str, duration_ms: int) -> None:
         if owner := self._owners.get(leg):
             owner.on_dtmf(leg, digit, duration_ms)
+
+    def leg_played(self, leg: LegId, sound: Sound) -> None:
+        """Nothing waits for the end of a prompt yet."""
 
     def leg_stats(self, leg: LegId, stats: LegStats) -> None:
         if owner := self._owners.get(leg):

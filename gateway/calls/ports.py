@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NewType, Protocol
 
 from gateway.calls.events import AppEvent
 from gateway.calls.record import CallRecord, HistoryPage
 from gateway.settings import Trunk
 from gateway.sip.message import Request, Response
 from gateway.values import (
+    EXPECTED,
     Address,
     CallId,
     Client,
@@ -38,8 +39,15 @@ from gateway.values import (
     WorkerId,
 )
 
-Sound = Literal["ringback"]
-"""What a worker can play to a leg by itself."""
+Prompt = NewType("Prompt", str)
+"""``prompt:NAME``: a recording, NAME.wav, that is played once."""
+Sound = Literal["ringback", "hold"] | Prompt
+"""What a worker can play to a leg by itself; ``ringback`` and ``hold`` last until ``stop``."""
+
+
+def prompt(name: str) -> Prompt:
+    """``name`` is the recording's file name without ``.wav``: ``a-z``, ``0-9``, ``_`` and ``-``."""
+    return Prompt(f"prompt:{name}")
 
 
 # --- what calls/ needs ------------------------------------------------------------------
@@ -62,6 +70,9 @@ class LegEvents(Protocol):
 
     def leg_dtmf(self, leg: LegId, digit: str, duration_ms: int) -> None:
         """The far end pressed one of ``0-9A-D*#``; told once a press, when it ended."""
+
+    def leg_played(self, leg: LegId, sound: Sound) -> None:
+        """A prompt was played to its end; not told of one that was stopped or replaced."""
 
     def leg_stats(self, leg: LegId, stats: LegStats) -> None:
         """Every ``media.stats_interval_s`` while media stands."""
@@ -91,7 +102,9 @@ class WorkerLease(Protocol):
     async def open_sip_leg(self, leg: LegId, target: SipTarget) -> None:
         """Send an INVITE through the edge; progress comes as events."""
 
-    async def expect_sip_leg(self, leg: LegId, joined: HostPort | None = None) -> None:
+    async def expect_sip_leg(
+        self, leg: LegId, profile: LegProfile = EXPECTED, joined: HostPort | None = None
+    ) -> None:
         """An INVITE with this leg's id will come; hold it until ``answer``.
 
         The edge forwards it, or the worker at ``joined`` sends it.
@@ -112,7 +125,14 @@ class WorkerLease(Protocol):
         Only the call machine calls this, and only once both sides have accepted.
         """
 
-    async def disconnect(self, a: LegId, b: LegId) -> None: ...
+    async def disconnect(self, a: LegId, b: LegId) -> None:
+        """Neither hears the other any more, whether ``connect`` or ``listen`` let it."""
+
+    async def listen(self, source: LegId, sink: LegId) -> None:
+        """Let ``sink`` hear ``source``, and not the other way round; ``connect`` adds that.
+
+        For early media: a far end that is to be heard before it has accepted.
+        """
 
     async def mute(self, leg: LegId, muted: bool) -> None:
         """What this leg says is (not) heard by the others."""
@@ -124,7 +144,10 @@ class WorkerLease(Protocol):
         """Send RFC 4733 events; done when the last digit is sent; ``,`` pauses 500 ms."""
 
     async def play(self, leg: LegId, sound: Sound) -> None:
-        """Play to this leg alone until ``stop``."""
+        """Play to this leg alone, in place of what was played before.
+
+        A prompt ends by itself, with ``leg_played``.  ``MediaFailed`` for one that there is not.
+        """
 
     async def stop(self, leg: LegId) -> None: ...
 

@@ -8,24 +8,30 @@ from gateway.media.leg import Leg, silence, transmit
 
 
 class Bridge:
-    """Connects nothing by itself: only pairs that were asked for are joined, again and again.
+    """Connects nothing by itself: only ways that were asked for are joined, again and again.
+
+    A way is ordered: who speaks, who hears.
 
     A leg's port on the conference bridge is another one after each negotiation.
     """
 
     def __init__(self, legs: Mapping[str, Leg]) -> None:
         self._legs = legs
-        self._pairs: set[frozenset[str]] = set()
+        self._ways: set[tuple[str, str]] = set()
         self._muted: set[str] = set()
         self._joined: set[tuple[str, str]] = set()
 
     def connect(self, a: str, b: str) -> None:
         """``a == b``: the leg hears itself."""
-        self._pairs.add(frozenset((a, b)))
+        self._ways |= {(a, b), (b, a)}
+        self._join()
+
+    def listen(self, source: str, sink: str) -> None:
+        self._ways.add((source, sink))
         self._join()
 
     def disconnect(self, a: str, b: str) -> None:
-        self._pairs.discard(frozenset((a, b)))
+        self._ways -= {(a, b), (b, a)}
         self._join()
 
     def mute(self, leg: str, muted: bool) -> None:
@@ -34,23 +40,17 @@ class Bridge:
 
     def changed(self, leg: str) -> None:
         """The leg has a fresh media session: what was joined has to be joined again."""
-        self._joined = {pair for pair in self._joined if leg not in pair}
+        self._joined = {way for way in self._joined if leg not in way}
         self._join()
 
     def forget(self, leg: str) -> None:
         """The leg is over; PJSIP has taken its port off the bridge."""
         self._muted.discard(leg)
-        self._pairs = {pair for pair in self._pairs if leg not in pair}
-        self._joined = {pair for pair in self._joined if leg not in pair}
-
-    def _wanted(self) -> set[tuple[str, str]]:
-        """Ordered: who speaks, who hears."""
-        both = ((min(p), max(p)) for p in self._pairs)
-        spoken = {way for a, b in both for way in ((a, b), (b, a))}
-        return {(a, b) for a, b in spoken if a not in self._muted}
+        self._ways = {way for way in self._ways if leg not in way}
+        self._joined = {way for way in self._joined if leg not in way}
 
     def _join(self) -> None:
-        wanted = self._wanted()
+        wanted = {(a, b) for a, b in self._ways if a not in self._muted}
         for a, b in self._joined - wanted:
             silence(self._legs[a], self._legs[b])
         self._joined &= wanted

@@ -75,6 +75,13 @@ class Disconnect(Command):
     errors = _ERRORS
 
 
+class Listen(Command):
+    """Let one leg hear another, one way."""
+
+    arguments = [(b"source", Unicode()), (b"sink", Unicode())]
+    errors = _ERRORS
+
+
 class Mute(Command):
     arguments = [_LEG, (b"muted", Boolean())]
     errors = _ERRORS
@@ -100,6 +107,8 @@ class Notify(Command):
 
 
 class Play(Command):
+    """``sound``: ringback, hold, or prompt:NAME."""
+
     arguments = [_LEG, (b"sound", Unicode())]
     errors = _ERRORS
 
@@ -171,6 +180,13 @@ class LegMediaUp(Command):
 
 class HeardDtmf(Command):
     arguments = [_LEG, (b"digit", Unicode()), (b"duration_ms", Integer())]
+    requiresAnswer = False
+
+
+class Played(Command):
+    """A prompt has come to its end."""
+
+    arguments = [_LEG, (b"sound", Unicode())]
     requiresAnswer = False
 
 

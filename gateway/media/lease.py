@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, MediaFailed, SdpUnusable, WorkerLost
 from gateway.media import commands as c
 from gateway.media.peer_sdp import unusable
 from gateway.media.process import WorkerProcess
-from gateway.values import HostPort, LegId, LegMedia, SipTarget, WorkerId
+from gateway.values import EXPECTED, HostPort, LegId, LegMedia, LegProfile, SipTarget, WorkerId
 
 _NOT_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -66,7 +66,9 @@ class Lease:
             self._unwatch(leg)
             raise
 
-    async def expect_sip_leg(self, leg: LegId, joined: HostPort | None = None) -> None:
+    async def expect_sip_leg(
+        self, leg: LegId, profile: LegProfile = EXPECTED, joined: HostPort | None = None
+    ) -> None:
         self._watch(leg)
         try:
             await self._ask(c.ExpectLeg, leg=leg, source="" if joined is None else str(joined))
@@ -105,6 +107,9 @@ class Lease:
 
     async def disconnect(self, a: LegId, b: LegId) -> None:
         await self._ask(c.Disconnect, a=a, b=b)
+
+    async def listen(self, source: LegId, sink: LegId) -> None:
+        await self._ask(c.Listen, source=source, sink=sink)
 
     async def mute(self, leg: LegId, muted: bool) -> None:
         await self._ask(c.Mute, leg=leg, muted=muted)

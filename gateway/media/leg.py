@@ -16,6 +16,7 @@ import pjsua2 as pj
 
 from gateway.media.endpoint import Endpoint, contained
 from gateway.media.peer_sdp import unusable
+from gateway.media.playing import Playing
 from gateway.media.presses import Presses
 from gateway.values import LegEnd, LegMedia, LegStats, StreamStats
 
@@ -23,7 +24,6 @@ _NAMES: Final = {"speex": "speex", "ilbc": "iLBC", "gsm": "GSM"}
 _PARTING_S: Final = 0.1
 _USUAL_PTIME_MS: Final = 20
 _DTMF_END: Final = 2
-_RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS = 425, 1000, 4000
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 """In a header they would begin another one."""
 _UNANSWERED: Final = {pj.PJSIP_INV_STATE_INCOMING, pj.PJSIP_INV_STATE_EARLY}
@@ -36,6 +36,7 @@ class LegReports(Protocol):
     def leg_state(self, leg: str, state: str, code: int) -> None: ...
     def leg_media(self, leg: str, media: LegMedia) -> None: ...
     def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None: ...
+    def leg_played(self, leg: str, sound: str) -> None: ...
     def leg_closed(self, leg: str, end: LegEnd) -> None: ...
     def leg_parted(self, leg: str) -> None: ...
     def later(self, delay_s: float, func: Callable[[], None]) -> Any: ...
@@ -104,8 +105,12 @@ class Leg:
         self._look_again_s = 0.005
         self._incoming = self._answered = False
         self._stream: int | None = None
-        self._tone: Any = None
-        self._playing = False
+        self._playing = Playing(
+            endpoint.options,
+            endpoint.clock_hz,
+            lambda sound: reports.leg_played(name, sound),
+            reports.later,
+        )
         self.presses = Presses(lambda d, ms: reports.leg_dtmf(name, d, ms), reports.later)
         self._held = False
         self._stats: LegStats | None = None
@@ -209,37 +214,14 @@ class Leg:
         prm.txOption.msgBody = f"SIP/2.0 {code} {_CONTROLS.sub(' ', text)}\r\n"
         self._do(lambda call: call.sendRequest(prm))
 
-    def play_ringback(self) -> None:
-        """Until ``stop_playing``; it begins when there is media, and outlives a re-INVITE."""
-        self._playing = True
-        self._sound()
-
-    def _sound(self) -> None:
-        audio = self.audio()
-        if audio is None or not self._playing:
-            return
-        if self._tone is None:
-            self._tone = self._ringback()
-        self._tone.startTransmit(audio)
-
-    def _ringback(self) -> Any:
-        tone = pj.ToneDesc()
-        tone.freq1, tone.on_msec, tone.off_msec = _RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS
-        tones = pj.ToneDescVector()
-        tones.append(tone)
-        generator = pj.ToneGenerator()
-        generator.createToneGenerator(self._endpoint.clock_hz)
-        generator.play(tones, True)
-        return generator
+    def play(self, sound: str) -> None:
+        """``ValueError`` for what cannot be played."""
+        if self._closed or self._asked is not None:
+            raise ValueError("the leg is closed")
+        self._playing.play(sound, self.audio())
 
     def stop_playing(self) -> None:
-        self._playing = False
-        tone, self._tone = self._tone, None
-        if tone is not None:
-            tone.stop()
-            audio = self.audio()
-            if audio is not None:
-                tone.stopTransmit(audio)
+        self._playing.stop(self.audio())
 
     def stats(self) -> LegStats | None:
         """Figures since the leg began; the last ones once its stream is gone."""
@@ -408,7 +390,7 @@ class Leg:
         )
         self.silent_s = 0.0
         self._endpoint.media_wanted(self.name, True)
-        self._sound()
+        self._playing.renew(self.audio())
         self._reports.leg_media(self.name, self.media)
 
     def _session(self, call: _Call, index: int, *, held: bool) -> LegMedia:

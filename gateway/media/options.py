@@ -9,7 +9,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``proxy`` is the edge's inner address; ``public_host`` is empty where it is not set."""
+    """``proxy`` is the edge's inner address; empty where not set: ``public_host``, ``prompts``.
+
+    ``hold_sound`` is ``none``, ``music``, or the path of a WAV file.
+    """
 
     proxy: str
     media_host: str
@@ -21,6 +24,8 @@ class Options:
     legs: int
     stats_interval_s: float
     rtp_timeout_s: float
+    hold_sound: str
+    prompts: str
     user_agent: str
 
 

@@ -203,6 +203,8 @@ class Pool:
             legs=s.legs_per_worker,
             stats_interval_s=s.stats_interval_s,
             rtp_timeout_s=s.rtp_timeout_s,
+            hold_sound=str(s.hold_sound),
+            prompts=str(s.prompts or ""),
             user_agent=self._user_agent,
         )
         worker = WorkerProcess(WorkerId(self._serial), options, self, self._reactor, block)

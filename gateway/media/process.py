@@ -14,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 
-from gateway.calls.ports import LegEvents
+from gateway.calls.ports import LegEvents, Prompt
 from gateway.media import commands as c
 from gateway.media.options import LEGS_A_SECOND, Options, Pace
 from gateway.values import HostPort, LegEnd, LegId, LegMedia, LegStats, StreamStats, WorkerId
@@ -80,6 +80,13 @@ class _Channel(AMP):
         events = self._worker.events_of(leg)
         if events is not None:
             events.leg_dtmf(LegId(leg), digit, duration_ms)
+        return {}
+
+    @c.Played.responder
+    def played(self, leg: str, sound: str) -> dict[str, Any]:
+        events = self._worker.events_of(leg)
+        if events is not None:
+            events.leg_played(LegId(leg), Prompt(sound))
         return {}
 
     @c.Stats.responder

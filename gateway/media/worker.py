@@ -35,6 +35,7 @@ from gateway.media.leg import Leg
 from gateway.media.loopback_ua import LoopbackUa
 from gateway.media.options import LEGS_A_SECOND_AT_MOST, Options, Pace
 from gateway.media.peer_sdp import unusable
+from gateway.media.sip_socket import SipSocket
 from gateway.values import LegEnd, LegMedia, LegStats
 
 reactor: Any = _reactor
@@ -52,26 +53,6 @@ ROOM_S: Final = 2.0
 DTMF_DIGITS: Final = frozenset("0123456789ABCD*#")
 
 _MARK: Final = re.compile(rf"^{LEG_MARK}:\s*(\S+)\s*$", re.I | re.M)
-
-
-class _SipSocket:
-    """PJSIP's UDP socket, for the reactor to watch."""
-
-    def __init__(self, descriptor: int, poll: Callable[[], None]) -> None:
-        self._descriptor = descriptor
-        self._poll = poll
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def logPrefix(self) -> str:
-        return "sip"
-
-    def doRead(self) -> None:
-        self._poll()
-
-    def connectionLost(self, reason: object) -> None:
-        """PJSIP closes it."""
 
 
 class Worker(AMP):
@@ -92,7 +73,7 @@ class Worker(AMP):
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
         self._endpoint.legs_come_from(self._ua.at)
         self._answers: dict[str, Deferred[LegMedia]] = {}
-        reactor.addReader(_SipSocket(self._endpoint.sip_descriptor, self._endpoint.poll))
+        reactor.addReader(SipSocket(self._endpoint.sip_descriptor, self._endpoint.poll))
         self._ticking = LoopingCall(self._endpoint.poll)
         self._ticking.start(IDLE_TICK_S)
         self._fast = False
@@ -308,6 +289,12 @@ class Worker(AMP):
         self._bridge.disconnect(a, b)
         return {}
 
+    @c.Listen.responder
+    def listen(self, source: str, sink: str) -> dict[str, Any]:
+        self._leg(source), self._leg(sink)
+        self._bridge.listen(source, sink)
+        return {}
+
     @c.Mute.responder
     def mute(self, leg: str, muted: bool) -> dict[str, Any]:
         self._leg(leg)
@@ -339,9 +326,7 @@ class Worker(AMP):
 
     @c.Play.responder
     def play(self, leg: str, sound: str) -> dict[str, Any]:
-        if sound != "ringback":
-            raise MediaFailed(f"no sound {sound!r}")
-        self._try(self._leg(leg).play_ringback)
+        self._try(lambda: self._leg(leg).play(sound))
         return {}
 
     @c.Stop.responder
@@ -403,6 +388,9 @@ class Worker(AMP):
 
     def leg_dtmf(self, leg: str, digit: str, duration_ms: int) -> None:
         self._tell(c.HeardDtmf, leg=leg, digit=digit, duration_ms=duration_ms)
+
+    def leg_played(self, leg: str, sound: str) -> None:
+        self._tell(c.Played, leg=leg, sound=sound)
 
     def leg_closed(self, leg: str, end: LegEnd) -> None:
         if leg not in self._legs:

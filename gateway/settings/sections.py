@@ -172,6 +172,8 @@ class MediaSection(Section):
     )
     rtp_timeout_s: Seconds = 60
     ringback: bool = True
+    hold_sound: Literal["none", "music"] | Path = "music"
+    prompts: Path | None = Field(None, description="directory of WAV files in place of ours")
     stats_interval_s: Seconds = 5
 
     @model_validator(mode="after")

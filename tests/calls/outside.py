@@ -16,6 +16,7 @@ from gateway.calls.registry import CallRegistry
 from gateway.errors import GatewayError, NoCapacity, SdpUnusable
 from gateway.settings import CallsSection
 from gateway.values import (
+    EXPECTED,
     CallId,
     Client,
     ClientId,
@@ -25,6 +26,7 @@ from gateway.values import (
     LegEnd,
     LegId,
     LegMedia,
+    LegProfile,
     LegStats,
     Principal,
     SipAddress,
@@ -59,7 +61,9 @@ class Lease:
         self.known.add(leg)
         self._do("open_sip_leg", leg, target.uri)
 
-    async def expect_sip_leg(self, leg: LegId, joined: HostPort | None = None) -> None:
+    async def expect_sip_leg(
+        self, leg: LegId, profile: LegProfile = EXPECTED, joined: HostPort | None = None
+    ) -> None:
         self.known.add(leg)
         self._do("expect", leg, *([joined] if joined else []))
 
@@ -89,6 +93,9 @@ class Lease:
 
     async def disconnect(self, a: LegId, b: LegId) -> None:
         self._do("disconnect", a, b)
+
+    async def listen(self, source: LegId, sink: LegId) -> None:
+        self._do("listen", source, sink)
 
     async def mute(self, leg: LegId, muted: bool) -> None:
         self._do("mute", leg, muted)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import psutil
 
-from gateway.calls.ports import LegAnswer, WorkerState
+from gateway.calls.ports import LegAnswer, Sound, WorkerState
 from gateway.errors import MediaFailed
 from gateway.media.lease import Lease
 from gateway.media.pool import Pool
@@ -50,6 +50,9 @@ class Told(Happenings[Event]):
 
     def leg_dtmf(self, leg: LegId, digit: str, duration_ms: int) -> None:
         self.add(Event("dtmf", leg, (digit, duration_ms)))
+
+    def leg_played(self, leg: LegId, sound: Sound) -> None:
+        self.add(Event("played", leg, sound))
 
     def leg_stats(self, leg: LegId, stats: LegStats) -> None:
         self.add(Event("stats", leg, stats))

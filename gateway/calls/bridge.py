@@ -45,6 +45,8 @@ class Bridge:
         if held:
             if staying.sip_leg is not None:
                 await self._lease.hold(staying.sip_leg, False)
+            if here is not None:
+                await self._lease.stop(here)
             self.tell_held(side, False)
 
     def _legs(self) -> tuple[LegId, LegId] | None:
@@ -66,6 +68,11 @@ class Bridge:
         other = self._other(side)
         if other.sip_leg is not None:
             await self._lease.hold(other.sip_leg, held)
+        if other.bridge_leg is not None:
+            if held:
+                await self._lease.play(other.bridge_leg, "hold")
+            else:
+                await self._lease.stop(other.bridge_leg)
         self.tell_held(side, held)
 
     def tell_held(self, side: Side, held: bool) -> None:

@@ -165,6 +165,9 @@ class Call:
     def alerting(self) -> None:
         self._machine.alerting()
 
+    def announcing(self) -> None:
+        self._machine.announcing()
+
     def accept(self, acceptance: Acceptance) -> None:
         self._machine.accept(acceptance)
 
@@ -260,6 +263,15 @@ class Call:
 
     def answer_caller(self) -> None:
         self.caller.answer()
+
+    def announce(self) -> None:
+        self.run("announce", self._announce())
+
+    async def _announce(self) -> None:
+        leg = await self.caller.listening()
+        source = self.callee.announcing_leg
+        if leg is not None and source is not None and self.state in (State.INVITING, State.RINGING):
+            await self.lease.listen(source, leg)
 
     def connect(self) -> None:
         self.run("connect", self._connect())

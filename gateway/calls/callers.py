@@ -74,6 +74,12 @@ class AppCaller(Caller):
             self.room.run("ringback_stop", self.room.lease.stop(self.leg))
         self._rings = False
 
+    async def listening(self) -> LegId | None:
+        self._ringback = False
+        if self._rings and self.leg is not None:
+            await self.room.lease.stop(self.leg)
+        return self.leg
+
     def on_media(self, leg: LegId, media: LegMedia) -> None:
         """Known from the answer already, and there with the codec the browser hears."""
 
@@ -109,6 +115,13 @@ class SipCaller(Caller):
     def ring(self) -> None:
         if self._present and self.leg is not None:
             self.room.run("ring_caller", self.room.lease.answer(self.leg, 180))
+
+    async def listening(self) -> LegId | None:
+        """By 183, with the SDP that opens the media early (RFC 3960)."""
+        if not self._present or self._answered or self.leg is None:
+            return None
+        await self.room.lease.answer(self.leg, 183)
+        return self.leg
 
     def answer(self) -> None:
         if self._present and not self._answered and self.leg is not None:

@@ -2,7 +2,8 @@
 
 It does nothing itself; what is to be done goes to ``Outputs``.  The consent rule is
 here and nowhere else: ``Outputs.connect`` is called by one transition only, the one out of
-``accepted``, in which both sides have accepted, taken once the media of both stands.
+``accepted``, in which both sides have accepted, taken once the media of both stands.  Before that
+``Outputs.announce`` may let the caller hear what comes from the callee's side, one way only.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class Inputs(Protocol):
     def media_up(self, side: Side) -> None:
         """A side's media session stands; may be told again."""
 
+    def announcing(self) -> None:
+        """The callee's side plays something before anybody has answered (early media)."""
+
     def ready(self) -> None:
         """Both have accepted and both have media (the machine tells itself)."""
 
@@ -60,6 +64,9 @@ class Outputs(Protocol):
     def tell_accepted(self, acceptance: Acceptance) -> None: ...
     def answer_caller(self) -> None:
         """The callee has accepted and has media: a SIP caller gets its 200."""
+
+    def announce(self) -> None:
+        """Let the caller hear the callee's side; the callee's side hears nothing."""
 
     def connect(self) -> None:
         """Let the two sides hear each other, then say ``bridged``."""
@@ -132,6 +139,20 @@ def _media_when_accepted(inputs: Inputs, core: Core, side: Side) -> None:
         core.outputs.answer_caller()
     if core.media == set(Side):
         inputs.ready()
+
+
+@inviting.upon(Inputs.announcing).loop()
+@ringing.upon(Inputs.announcing).loop()
+def _announces(_inputs: Inputs, core: Core) -> None:
+    core.outputs.announce()
+
+
+@accepted.upon(Inputs.announcing).loop()
+@connecting.upon(Inputs.announcing).loop()
+@connected.upon(Inputs.announcing).loop()
+@ended.upon(Inputs.announcing).loop()
+def _announces_late(_inputs: Inputs, _core: Core) -> None:
+    """Somebody has answered: what is to be heard comes with the connection."""
 
 
 @accepted.upon(Inputs.ready).to(connecting)

@@ -49,6 +49,9 @@ class Room(Protocol):
         """The caller is there: ring the callee."""
 
     def alerting(self) -> None: ...
+    def announcing(self) -> None:
+        """The callee's side plays something that the caller may hear before the answer."""
+
     def accept(self, acceptance: Acceptance) -> None: ...
     def media_up(self, side: Side) -> None: ...
     def heard_dtmf(self, side: Side, digit: str, duration_ms: int) -> None: ...
@@ -150,8 +153,15 @@ class Caller(CallSide):
     @abstractmethod
     def answer(self) -> None: ...
 
+    async def listening(self) -> LegId | None:
+        """The leg on which this side can hear an announcement now, without any tone of ours."""
+        return None
+
 
 class Callee(CallSide):
+    announcing_leg: LegId | None = None
+    """The leg that plays something before it is answered."""
+
     def __init__(self, room: Room, address: Address) -> None:
         super().__init__(room, Side.CALLEE, address)
 

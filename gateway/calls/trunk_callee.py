@@ -10,7 +10,7 @@ import structlog
 from twisted.internet.defer import Deferred
 
 from gateway.calls.anchorage import far_of_trunk
-from gateway.calls.ports import Carriers
+from gateway.calls.ports import Carriers, Prompt
 from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
 from gateway.calls.record import Acceptance
 from gateway.calls.sides import Callee, Room, close_leg
@@ -31,6 +31,7 @@ from gateway.values import (
 log = structlog.get_logger()
 
 CONFIRM_DIGIT: Final = "1"
+CONFIRM_PROMPT: Final = Prompt("prompt:press-1")
 PATIENCE: Final = "X-DMGW-Patience"
 REMOVE: Final = "X-DMGW-Remove"
 
@@ -195,6 +196,7 @@ class TrunkCallee(Callee):
         if self._way is not None and self._way.confirm:
             self._confirming = True
             self.room.alerting()
+            self.room.run("confirm", self.room.lease.play(leg, CONFIRM_PROMPT))
             return
         self._accepted("sip_answer")
 
@@ -209,6 +211,7 @@ class TrunkCallee(Callee):
         if not self._confirming:
             super().on_dtmf(leg, digit, duration_ms)
         elif digit == CONFIRM_DIGIT:
+            self.room.run("confirmed", self.room.lease.stop(leg))
             self._accepted("sip_confirm")
 
     def on_media(self, leg: LegId, media: LegMedia) -> None:
@@ -216,6 +219,9 @@ class TrunkCallee(Callee):
             super().on_media(leg, media)
         elif leg == self._trying:
             self._early = media
+            if self._way is not None and self._way.announcements and not self._confirming:
+                self.announcing_leg = leg
+                self.room.announcing()
 
     def on_closed(self, leg: LegId, end: LegEnd) -> None:
         if leg != self._trying:

@@ -236,8 +236,10 @@ def test_hold_mute_and_digits() -> None:
     assert world.log == [
         "disconnect c1.1 c1.2",
         "hold c1.2 True",
+        "play c1.2 hold",
         "connect c1.1 c1.2",
         "hold c1.2 False",
+        "stop c1.2",
         "mute c1.1 True",
         "dtmf c1.2 12,# 100",
     ]

@@ -238,6 +238,9 @@ async def test_hold_and_mute_from_the_app(gateway: Gateway, cast: Cast) -> None:
         await _answer_reinvite(phone, sip, seen, "sendonly", "recvonly")
         await held
         await hears_silence(sip.stream, 1000)
+        mark = sip.stream.mark()
+        await pause(1)
+        assert not audio.is_silent(sip.stream.audio(mark)), "music on hold"
         await hears_silence(mine, 440)
         seen = phone.messages.mark()
         resumed = _in_background(alice.request("call.hold", call=call, held=False))

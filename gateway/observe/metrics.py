@@ -39,6 +39,7 @@ SETUP_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 DURATION_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 JITTER_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 MOS = (1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.25, 4.5)
+DNS_S = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4)
 LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
@@ -123,6 +124,12 @@ class Metrics:
         )
         self._trunk_tried = Counter(
             "dmgw_trunk_attempts", "Attempts at a target.", ("trunk", "result"), registry=r
+        )
+        self._dns = Counter(
+            "dmgw_dns_queries", "Questions to DNS servers.", ("type", "result"), registry=r
+        )
+        self._dns_took = Histogram(
+            "dmgw_dns_query_seconds", "How long they took.", buckets=DNS_S, registry=r
         )
         info = Gauge(
             "dmgw_build_info",
@@ -224,6 +231,12 @@ class Metrics:
 
     def trunk_tried(self, trunk: str, worked: bool) -> None:
         self._trunk_tried.labels(trunk, "taken" if worked else "failed").inc()
+
+    # -- ports.DnsMeters
+
+    def dns_asked(self, kind: str, result: str, took_s: float) -> None:
+        self._dns.labels(kind, result).inc()
+        self._dns_took.observe(took_s)
 
     # -- ports.PoolMeters
 

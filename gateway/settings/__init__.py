@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
+from gateway.settings.routing import RoutingSection
 from gateway.settings.sections import (
     Account,
     AppSection,
@@ -30,10 +32,12 @@ __all__ = [
     "AppSection",
     "CallsSection",
     "DaemonSection",
+    "DnsSection",
     "HeaderRules",
     "HttpSection",
     "MediaSection",
     "MetricsSection",
+    "RoutingSection",
     "Section",
     "Settings",
     "SipSection",

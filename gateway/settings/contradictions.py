@@ -15,6 +15,8 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("trunks", "", "name"),
+    ("routing", "routes", "name"),
+    ("routing", "numbers", "number"),
     ("sip", "accounts", "user"),
     ("sip", "trusted", "name"),
     ("sip", "trusted", "address"),
@@ -58,6 +60,7 @@ def contradictions(s: Settings) -> Iterator[Contradiction]:
     yield from _same_port(s)
     yield from _nowhere(s)
     yield from _beyond(s)
+    yield from _no_such_trunk(s)
 
 
 def _same_port(s: Settings) -> Iterator[Contradiction]:
@@ -99,3 +102,18 @@ def _beyond(s: Settings) -> Iterator[Contradiction]:
     if s.calls.calls_per_user > s.calls.max_calls:
         problem = f"is above max_calls, {s.calls.max_calls}"
         yield Contradiction(("calls", "calls_per_user"), problem)
+
+
+def _no_such_trunk(s: Settings) -> Iterator[Contradiction]:
+    known = {trunk.name for trunk in s.trunks}
+    named: list[tuple[Path, str]] = [
+        (("routing", "routes", at, "trunks", place), use.trunk)
+        for at, route in enumerate(s.routing.routes)
+        for place, use in enumerate(route.trunks)
+    ]
+    if s.routing.emergency.trunk is not None:
+        named.append((("routing", "emergency", "trunk"), s.routing.emergency.trunk))
+    for path, name in named:
+        if name not in known:
+            choice = f"; there are {', '.join(sorted(known))}" if known else "; there are none"
+            yield Contradiction(path, f"no trunk is called {name!r}{choice}", frozenset({"trunks"}))

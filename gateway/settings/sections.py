@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import (
     NG_ADDRESS,
     Address,
@@ -27,6 +28,7 @@ from gateway.settings.kinds import (
     known_store,
     wide,
 )
+from gateway.settings.routing import RoutingSection
 from gateway.settings.trunks import Trunk
 from gateway.values import HANDLE
 
@@ -221,7 +223,9 @@ class Settings(Section):
 
     daemon: DaemonSection = DaemonSection()
     sip: SipSection = SipSection()
+    dns: DnsSection = DnsSection()
     trunks: tuple[Trunk, ...] = ()
+    routing: RoutingSection = RoutingSection()
     http: HttpSection = HttpSection()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()

@@ -1,0 +1,1 @@
+"""Looking up where SIP domains are served."""

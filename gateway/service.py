@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from gateway.app.http import AppServer
 from gateway.app.sessions import Sessions
 from gateway.calls.call import Outside
 from gateway.calls.registry import CallRegistry
+from gateway.dns.locator import DnsLocator
+from gateway.dns.resolver import Resolver
 from gateway.edge.edge import Edge
 from gateway.errors import CannotStart, GatewayError
 from gateway.media.pool import Pool
@@ -32,9 +35,11 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.mos import EModel
 from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
+from gateway.routing.dialplan import DialPlan
 from gateway.settings import Settings, secret
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
+from gateway.trunks.carriers import Trunks
 from gateway.values import Reason
 from gateway.web.pages import Pages
 
@@ -104,8 +109,18 @@ class Service:
         left = await self._store.close_left_open(reactor.seconds())
         if left:
             log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
-        edge = Edge(s.sip, _passwords(s), reactor, self.metrics)
+        edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
         await life.start("edge", edge.start, edge.stop)
+        resolver = Resolver(s.dns, reactor, self.metrics)
+        await resolver.start()
+        trunks = Trunks(
+            s.trunks,
+            _trunk_passwords(s),
+            DnsLocator(s.dns, resolver, reactor),
+            edge.client,
+            reactor,
+            self.metrics,
+        )
         for_workers, for_engines = split_ports(s.media.rtp_ports)
         self._pool = pool = Pool(
             s.media,
@@ -126,6 +141,9 @@ class Service:
                 pool=pool,
                 anchors=SipAnchors(engines, tuple(s.media.codecs)),
                 anchored=edge,
+                carriers=trunks,
+                dial_plan=DialPlan(s.routing),
+                chance=random.random,
                 paths=WebRtcPaths(s, engines),
                 clients=sessions,
                 locations=edge,
@@ -142,6 +160,7 @@ class Service:
         )
         edge.serve(calls)
         self._edge = edge
+        await life.start("trunks", trunks.start, trunks.stop)
         pages = Pages(s, reactor.seconds)
         http = AppServer(s, reactor, sessions, calls, self._store, self.not_ready, pages)
         await life.start("http", http.start, http.stop)
@@ -216,6 +235,20 @@ def _passwords(settings: Settings) -> dict[str, str]:
             found[account.user] = secret(account.password, account.password_file)
         except OSError as e:
             problem = f"sip.accounts: {account.password_file} cannot be read: {e.strerror}"
+            raise CannotStart(problem) from e
+    return found
+
+
+def _trunk_passwords(settings: Settings) -> dict[str, str]:
+    """Each trunk's password, where it has one; ``CannotStart`` names what cannot be read."""
+    found: dict[str, str] = {}
+    for trunk in settings.trunks:
+        if trunk.password is None and trunk.password_file is None:
+            continue
+        try:
+            found[trunk.name] = secret(trunk.password, trunk.password_file)
+        except OSError as e:
+            problem = f"trunks: {trunk.password_file} cannot be read: {e.strerror}"
             raise CannotStart(problem) from e
     return found
 

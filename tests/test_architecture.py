@@ -16,7 +16,15 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from gateway.settings import Account, Settings, TrustedSource
+from gateway.settings import (
+    Account,
+    HeaderRules,
+    Settings,
+    Trunk,
+    TrunkRegistration,
+    TrustedSource,
+)
+from gateway.settings.routing import Hours, OwnNumber, Route, TrunkUse
 
 TOP = Path(__file__).resolve().parent.parent
 GATEWAY = TOP / "gateway"
@@ -242,12 +250,19 @@ SECTIONS: dict[str, type[BaseModel]] = {
     **dict(_sections(Settings)),
     "sip.accounts[]": Account,
     "sip.trusted[]": TrustedSource,
+    "trunks[]": Trunk,
+    "trunks[].register": TrunkRegistration,
+    "trunks[].headers": HeaderRules,
+    "routing.routes[]": Route,
+    "routing.routes[].trunks[]": TrunkUse,
+    "routing.routes[].hours[]": Hours,
+    "routing.numbers[]": OwnNumber,
 }
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
     return [
-        name
+        field.alias or name
         for name, field in model.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
     ]
@@ -261,6 +276,8 @@ def _shown(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, float):
@@ -284,7 +301,8 @@ def _documented() -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_setting_is_documented_with_its_default(section: str) -> None:
     model = SECTIONS[section]
-    expected = {key: _shown(model.model_fields[key].default) for key in _keys(model)}
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    expected = {key: _shown(fields[key].default) for key in _keys(model)}
     assert _documented().get(section) == expected
 
 

@@ -31,7 +31,9 @@ from gateway.calls.reasons import Ending
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee, Caller, CallSide
 from gateway.calls.tasks import Tasks
+from gateway.calls.trunk_ports import Carriers
 from gateway.errors import GatewayError, WrongState
+from gateway.routing.dialplan import DialPlan
 from gateway.settings import CallsSection
 from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
 
@@ -50,6 +52,9 @@ class Outside:
     pool: MediaPool
     anchors: Anchors
     anchored: AnchoredLegs
+    carriers: Carriers
+    dial_plan: DialPlan
+    chance: Callable[[], float]
     paths: AppMediaPaths
     clients: AppClients
     locations: Locations

@@ -120,6 +120,18 @@ class AppCallee(Callee):
             self.room.clients.notify(other, ended)
             del self._rung[other]
 
+    def tell_ended(self, ending: Ending) -> None:
+        self.tell(
+            Ended(
+                call=self.room.id,
+                reason=ending.reason,
+                by=ending.by,
+                duration_s=0,
+                at=self.room.now(),
+            )
+        )
+        self._rung.clear()
+
     async def offer(self, sdp: str) -> AppEvent:
         """A (fresh) offer of the client that accepted."""
         if self._winner is None:

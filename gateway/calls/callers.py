@@ -7,6 +7,7 @@ from gateway.calls.events import AppEvent
 from gateway.calls.machine import Side, State
 from gateway.calls.reasons import Ending, from_answered, from_caller
 from gateway.calls.sides import Caller, Room, close_leg
+from gateway.calls.trunk_ports import Carriers
 from gateway.values import (
     Address,
     Client,
@@ -144,3 +145,15 @@ async def measure(room: Room, side: Side, leg: AppLeg, worker: LegStats) -> None
     path = await leg.path_stats()
     if room.state is State.CONNECTED:
         room.measured(side, path or worker)
+
+
+class TrunkCaller(SipCaller):
+    """A telephone that calls over a trunk, whose capacity it takes until nothing of it is left."""
+
+    def __init__(self, room: Room, address: Address, trunk: str, carriers: Carriers) -> None:
+        super().__init__(room, address)
+        self._trunk = trunk
+        self._carriers = carriers
+
+    def released(self) -> None:
+        self._carriers.end(self._trunk)

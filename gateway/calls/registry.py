@@ -13,14 +13,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.calls.call import Call, Outside
-from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
-from gateway.calls.callers import AppCaller, SipCaller
+from gateway.calls.callees import AppCallee
+from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
+from gateway.calls.directory import Directory, shown
 from gateway.calls.events import AppEvent, Ended
 from gateway.calls.machine import Side, State
 from gateway.calls.ports import Forward, IncomingInvite, Referral, Refuse
 from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance, CallRecord
-from gateway.calls.sides import Callee, Caller
 from gateway.calls.tasks import together
 from gateway.calls.transfers import Transfer
 from gateway.errors import (
@@ -34,19 +34,19 @@ from gateway.errors import (
     WrongState,
 )
 from gateway.policy.chain import Attempt, Verdict, judge
-from gateway.routing.targets import NoRoute, Target, resolve
+from gateway.routing.targets import NoRoute, Target, Telephone
 from gateway.values import (
     Address,
     CallId,
     Client,
     ClientId,
-    Contact,
     Direction,
     LegId,
     Party,
     Reason,
     ServiceAddress,
     SipAddress,
+    TelAddress,
     UserAddress,
 )
 
@@ -56,6 +56,7 @@ log = structlog.get_logger()
 class CallRegistry:
     def __init__(self, outside: Outside, new_id: Callable[[], str] | None = None) -> None:
         self._outside = outside
+        self._directory = Directory(outside)
         self._new_id = new_id or (lambda: f"c{secrets.token_hex(8)}")
         self._calls: dict[CallId, Call] = {}
         self._parties: Counter[str] = Counter()
@@ -96,18 +97,18 @@ class CallRegistry:
         self, client: Client, to: Address, thread: str | None, sdp: str | None
     ) -> CallId:
         who = client.principal
-        target = self._resolve(to)
-        verdict = self._judge(who.address, to if isinstance(target, NoRoute) else target)
+        target = self._directory.resolve(to, who.address, who.region, who.groups)
+        verdict = self._judge(who.address, shown(to, target))
         if not verdict.allowed and verdict.reason is not Reason.BUSY:
             raise _refusal(verdict)
         record = self._record(who.address, who.name, to, target, thread, "app_invite")
-        reason = verdict.reason or self._unreachable(target)
+        reason = verdict.reason or self._directory.unreachable(target)
         if reason is not None:
             return await self._stillborn(record, client, reason)
         call = await self._make(record, target)
         try:
             caller = AppCaller(call, client, self._outside.ringback)
-            call.between(caller, self._callee(call, target, caller))
+            call.between(caller, self._directory.callee(call, target, caller))
             await call.save()
             answer = None if sdp is None else await caller.offer(sdp)
         except BaseException:
@@ -130,17 +131,19 @@ class CallRegistry:
 
     async def accept(self, client: Client, call: CallId, sdp: str | None) -> None:
         found, side = self._mine(client, call)
-        if side is Side.CALLER or not isinstance(found.callee, AppCallee):
+        part = _part(found, client.id)
+        if side is Side.CALLER or part is None:
             raise WrongState("call.accept", str(found.state))
-        await found.callee.accept(client, sdp)
+        await part.accept(client, sdp)
 
     async def decline(
         self, client: Client, call: CallId, reason: Literal["declined", "busy"]
     ) -> None:
         found, side = self._mine(client, call)
-        if side is Side.CALLER or not isinstance(found.callee, AppCallee):
+        part = _part(found, client.id)
+        if side is Side.CALLER or part is None:
             raise WrongState("call.decline", str(found.state))
-        found.callee.decline(reason)
+        part.decline(reason)
 
     async def hangup(self, client: Client, call: CallId) -> None:
         found, side = self._mine(client, call)
@@ -166,7 +169,7 @@ class CallRegistry:
 
     async def media(self, client: Client, call: CallId, sdp: str) -> str:
         found, side = self._mine(client, call)
-        party = found.caller if side is Side.CALLER else found.callee
+        party = found.caller if side is Side.CALLER else _part(found, client.id)
         if not isinstance(party, AppCaller | AppCallee) or found.state is State.ENDED:
             raise WrongState("call.media", str(found.state))
         answer = await party.offer(sdp)
@@ -184,30 +187,32 @@ class CallRegistry:
         for call in tuple(self._calls.values()):
             if isinstance(call.caller, AppCaller) and call.caller.owns(client):
                 call.end(Ending(Reason.NETWORK_LOST, Party.CALLER))
-            if isinstance(call.callee, AppCallee) and call.callee.owns(client):
-                call.callee.gone(client)
+            part = _part(call, client)
+            if part is not None:
+                part.gone(client)
 
     def client_joined(self, client: Client) -> None:
         for call in self._calls.values():
-            callee = call.callee
-            if isinstance(callee, AppCallee) and callee.address == client.principal.address:
-                callee.join(client)
+            for part in call.callee.parts:
+                if isinstance(part, AppCallee) and part.address == client.principal.address:
+                    part.join(client)
 
     def _mine(self, client: Client, call: CallId) -> tuple[Call, Side]:
         found = self._calls.get(call)
         if found is not None and found.state is not State.ENDED:
             if isinstance(found.caller, AppCaller) and found.caller.owns(client.id):
                 return found, Side.CALLER
-            if isinstance(found.callee, AppCallee) and found.callee.owns(client.id):
+            if _part(found, client.id) is not None:
                 return found, Side.CALLEE
         raise NoSuchCall
 
     # -- IncomingCalls
 
     async def incoming(self, invite: IncomingInvite) -> Forward | Refuse:
-        target = self._resolve(invite.target)
-        shown = invite.target if isinstance(target, NoRoute) else target
-        verdict = self._judge(invite.caller, shown)
+        target = self._directory.resolve(invite.target, invite.caller)
+        if invite.trunk is not None and isinstance(target, Telephone):
+            target = NoRoute("a call from a trunk that would leave by one", Reason.NOT_ALLOWED)
+        verdict = self._judge(invite.caller, shown(invite.target, target))
         if not verdict.allowed and verdict.reason is not Reason.BUSY:
             log.info("invite_refused", caller=str(invite.caller), rule=verdict.rule)
             return _refuse(verdict.reason or Reason.GATEWAY_ERROR, verdict.retry_after_s)
@@ -223,21 +228,28 @@ class CallRegistry:
             source=str(invite.source),
             transport=invite.transport,
         )
-        reason = verdict.reason or self._unreachable(target)
+        reason = verdict.reason or self._directory.unreachable(target)
         if reason is not None:
             await self._stillborn(record, None, reason)
             return _refuse(reason)
+        if invite.trunk is not None and not self._outside.carriers.begin(invite.trunk):
+            log.info("trunk_full", call=record.call, trunk=invite.trunk)
+            return Refuse(503, retry_after_s=10)
         try:
             call = await self._make(record, target)
-        except GatewayError as e:
+        except BaseException as e:
+            if invite.trunk is not None:
+                self._outside.carriers.end(invite.trunk)
+            if not isinstance(e, GatewayError):
+                raise
             log.warning("call_not_made", call=record.call, error=str(e))
             return Refuse(e.sip_code, str(e), retry_after_s=10)
-        caller = SipCaller(call, invite.caller)
-        call.between(caller, self._callee(call, target, caller))
+        caller = self._sip_caller(call, invite)
+        call.between(caller, self._directory.callee(call, target, caller))
         leg = caller.invited
         try:
             offer = await call.anchorage.taken(leg, invite.offer)
-            await together(call.save(), call.lease.expect_sip_leg(leg))
+            await together(call.save(), self._expected(call, leg, invite.trunk))
         except CancelledError:
             caller.never_came()
             call.end(Ending(Reason.CANCELLED, Party.CALLER))
@@ -289,9 +301,9 @@ class CallRegistry:
         """Call the target for the one who stays, as the one who leaves would have."""
         try:
             leaving, staying = call.at(side), call.at(side.other)
-            target = self._resolve(to)
-            verdict = self._judge(leaving.address, to if isinstance(target, NoRoute) else target)
-            reason = verdict.reason or self._unreachable(target)
+            target = self._directory.resolve(to, leaving.address)
+            verdict = self._judge(leaving.address, shown(to, target))
+            reason = verdict.reason or self._directory.unreachable(target)
             name = call.record.caller_name if side is Side.CALLEE else call.record.callee_name
             record = self._record(staying.address, name, to, target, call.record.thread, "transfer")
             if reason is not None:
@@ -302,14 +314,22 @@ class CallRegistry:
             transfer.failed(e)
             return
         caller = transfer.caller_for(made)
-        made.between(caller, self._callee(made, target, caller))
+        made.between(caller, self._directory.callee(made, target, caller))
         await made.save()
         made.start()
 
-    # -- making a call
+    def _sip_caller(self, call: Call, invite: IncomingInvite) -> SipCaller:
+        if invite.trunk is None:
+            return SipCaller(call, invite.caller)
+        return TrunkCaller(call, invite.caller, invite.trunk, self._outside.carriers)
 
-    def _resolve(self, to: Address) -> Target:
-        return resolve(to, self._outside.domain, self._outside.locations.is_account)
+    async def _expected(self, call: Call, leg: LegId, trunk: str | None) -> None:
+        if trunk is None:
+            await call.lease.expect_sip_leg(leg)
+        else:
+            await call.lease.expect_sip_leg(leg, self._outside.carriers.profile(trunk))
+
+    # -- making a call
 
     def _judge(self, caller: Address, callee: Address) -> Verdict:
         attempt = Attempt(
@@ -322,18 +342,6 @@ class CallRegistry:
         )
         return judge(attempt, self._outside.settings)
 
-    def _unreachable(self, target: Target) -> Reason | None:
-        match target:
-            case UserAddress(handle=handle):
-                reachable = bool(self._outside.clients.clients_of(handle))
-            case SipAddress():
-                reachable = bool(self._outside.locations.contacts(target))
-            case ServiceAddress():
-                reachable = True
-            case NoRoute():
-                reachable = False
-        return None if reachable else Reason.UNREACHABLE
-
     def _record(
         self,
         caller: Address,
@@ -343,7 +351,7 @@ class CallRegistry:
         thread: str | None,
         means: Literal["app_invite", "sip_invite", "transfer"],
     ) -> CallRecord:
-        callee = to if isinstance(target, NoRoute) else target
+        callee = shown(to, target)
         name = ""
         match callee:
             case SipAddress():
@@ -369,8 +377,7 @@ class CallRegistry:
 
     async def _make(self, record: CallRecord, target: Target) -> Call:
         """A call with a worker lent to it; it is counted from now until it is gone."""
-        contacts = self._contacts(target)
-        legs = 1 if isinstance(target, ServiceAddress) else 1 + max(1, len(contacts))
+        legs = self._directory.legs(target)
         call = Call(self._outside, record, self._gone)
         self._making += 1
         try:
@@ -384,24 +391,6 @@ class CallRegistry:
         self._calls[call.id] = call
         self._parties.update((str(record.caller), str(record.callee)))
         return call
-
-    def _contacts(self, target: Target) -> tuple[Contact, ...]:
-        if not isinstance(target, SipAddress):
-            return ()
-        # a worker holds the whole call: the caller's leg and one for each contact
-        room = self._outside.legs_per_worker - 1
-        return tuple(self._outside.locations.contacts(target))[:room]
-
-    def _callee(self, call: Call, target: Target, caller: Caller) -> Callee:
-        match target:
-            case UserAddress():
-                return AppCallee(call, target)
-            case SipAddress():
-                return SipCallee(call, target, self._contacts(target))
-            case ServiceAddress():
-                return EchoCallee(call, target, caller)
-            case NoRoute():
-                raise AssertionError("a call without a route is never made")
 
     def _gone(self, call: Call) -> None:
         del self._calls[call.id]
@@ -429,16 +418,17 @@ class CallRegistry:
         self._outside.clock.callLater(0, act)
 
 
+def _part(call: Call, client: ClientId) -> AppCallee | None:
+    """Whoever of those called this client stands for."""
+    for part in call.callee.parts:
+        if isinstance(part, AppCallee) and part.owns(client):
+            return part
+    return None
+
+
 def _direction(caller: Address, callee: Address) -> Direction:
-    origin = "app" if isinstance(caller, UserAddress) else "sip"
-    match callee:
-        case UserAddress():
-            end = "app"
-        case ServiceAddress():
-            end = "service"
-        case _:
-            end = "sip"
-    return Direction(f"{origin}_to_{end}")
+    ends = {UserAddress: "app", SipAddress: "sip", TelAddress: "phone", ServiceAddress: "service"}
+    return Direction(f"{ends[type(caller)]}_to_{ends[type(callee)]}")
 
 
 def _told_by_notify(failure: Failure) -> None:

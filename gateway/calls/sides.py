@@ -162,6 +162,14 @@ class Callee(CallSide):
     announcing_leg: LegId | None = None
     """The leg that plays something before it is answered."""
 
+    @property
+    def parts(self) -> tuple[Callee, ...]:
+        """Those who are reached; more than one in a group."""
+        return (self,)
+
+    def tell_ended(self, ending: Ending) -> None:
+        """Tell its app clients that the call is no longer theirs to answer."""
+
     def __init__(self, room: Room, address: Address) -> None:
         super().__init__(room, Side.CALLEE, address)
 

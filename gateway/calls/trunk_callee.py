@@ -10,10 +10,11 @@ import structlog
 from twisted.internet.defer import Deferred
 
 from gateway.calls.anchorage import far_of_trunk
-from gateway.calls.ports import Carriers, Prompt
+from gateway.calls.ports import Prompt
 from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
 from gateway.calls.record import Acceptance
 from gateway.calls.sides import Callee, Room, close_leg
+from gateway.calls.trunk_ports import Carriers
 from gateway.errors import GatewayError, Unlocatable
 from gateway.settings import Trunk
 from gateway.values import (

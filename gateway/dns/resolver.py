@@ -15,7 +15,8 @@ import dns.resolver
 import structlog
 from twisted.internet.defer import Deferred
 
-from gateway.calls.ports import Clock, DnsMeters
+from gateway.calls.ports import Clock
+from gateway.calls.trunk_ports import DnsMeters
 from gateway.settings import DnsSection
 
 log = structlog.get_logger()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 from gateway.edge.flows import Flow
 from gateway.edge.registrar import Registrar
 from gateway.policy.buckets import Buckets
-from gateway.settings import SipSection
+from gateway.settings import SipSection, Trunk
 from gateway.sip.digest import NonceIssuer, challenges, nonce_count, verify
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import parse_auth
@@ -20,10 +21,11 @@ from gateway.sip.uri import SipUri, parse_uri
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """``account`` is ``None`` for a trusted peer, whose From is believed."""
+    """``account`` is ``None`` for a trusted peer or a trunk, whose From is believed."""
 
     account: str | None
     peer: str
+    trunk: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,17 @@ class Admission:
         passwords: Mapping[str, str],
         registrar: Registrar,
         now: Callable[[], float],
+        trunks: Sequence[Trunk] = (),
     ) -> None:
         self._realm = settings.domain
         self._passwords = dict(passwords)
         self._algorithms = settings.digest_algorithms
         self._trusted = {t.address: t.name for t in settings.trusted}
+        # the narrowest network first: it knows best
+        self._sources = sorted(
+            ((ip_network(source), trunk.name) for trunk in trunks for source in trunk.sources),
+            key=lambda entry: -entry[0].prefixlen,
+        )
         self._registrar = registrar
         self._now = now
         self._nonces = NonceIssuer(secrets.token_bytes(32), settings.nonce_lifetime_s)
@@ -90,10 +98,20 @@ class Admission:
         name = self._trusted.get(flow.peer.host)
         if name is not None:
             return Admitted(None, name)
+        trunk = self._trunk_at(flow.peer.host)
+        if trunk is not None:
+            return Admitted(None, trunk, trunk)
         caller = self._from_account(request)
         if caller is not None and self._registrar.is_at(caller, flow):
             return Admitted(caller, caller)
         return self._digest(request, "Proxy-Authorization", caller)
+
+    def _trunk_at(self, host: str) -> str | None:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return None
+        return next((name for network, name in self._sources if address in network), None)
 
     def of_registration(self, request: Request) -> Admitted | Challenge | Denied:
         try:

@@ -24,7 +24,7 @@ from gateway.edge.passages import Passage
 from gateway.edge.registrar import Registrar
 from gateway.edge.wire import Wire
 from gateway.errors import CannotStart
-from gateway.settings import SipSection
+from gateway.settings import SipSection, Trunk
 from gateway.sip.errors import SipParseError, SipSyntaxError
 from gateway.sip.message import Message, Request, response_to
 from gateway.sip.parser import parse_datagram
@@ -53,7 +53,12 @@ class Edge:
     wills: Wills | None = None
 
     def __init__(
-        self, settings: SipSection, passwords: Mapping[str, str], reactor: Any, meters: EdgeMeters
+        self,
+        settings: SipSection,
+        passwords: Mapping[str, str],
+        reactor: Any,
+        meters: EdgeMeters,
+        trunks: Sequence[Trunk] = (),
     ) -> None:
         self._settings = settings
         self._reactor: Any = reactor
@@ -63,7 +68,7 @@ class Edge:
         self._flows = Flows()
         self._dialogs = Dialogs(settings.dialogs, self._dialog_changed)
         self._registrar = Registrar(settings, self._flows, self._now, meters.registrations)
-        self._admission = Admission(settings, passwords, self._registrar, self._now)
+        self._admission = Admission(settings, passwords, self._registrar, self._now, trunks)
         self._anchors: dict[str, Anchor] = {}
         self._udp = Datagrams(self._from_outside, self._refused)
         self._inside = Datagrams(self._from_inside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gateway.calls.ports import IncomingInvite
@@ -13,10 +14,11 @@ from gateway.errors import BadAddress
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.message import Request
 from gateway.sip.uri import SipUri, parse_uri
-from gateway.values import Address, SipAddress, parse_address
+from gateway.values import Address, SipAddress, TelAddress, parse_address
 
 ANONYMOUS: Final = SipAddress("anonymous", "anonymous.invalid")
 MAX_NAME: Final = 100
+_NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
 def read_invite(
@@ -27,8 +29,9 @@ def read_invite(
     if not isinstance(sender.uri, SipUri) or not isinstance(uri, SipUri):
         raise SipSyntaxError("From or Request-URI is no SIP URI")
     if verdict.account is not None:
-        caller = SipAddress(verdict.account, wire.domain.lower())
-        name = sender.display or registrar.display_name(caller)
+        account = SipAddress(verdict.account, wire.domain.lower())
+        caller: SipAddress | TelAddress = account
+        name = sender.display or registrar.display_name(account)
     else:
         caller, name = _caller(sender.uri), sender.display
     return IncomingInvite(
@@ -39,6 +42,7 @@ def read_invite(
         offer=request.body or None,
         source=flow.peer,
         transport=flow.transport,
+        trunk=verdict.trunk,
     )
 
 
@@ -50,8 +54,10 @@ def _target(uri: SipUri, wire: Wire) -> Address:
     return parse_address(f"sip:{user}@{host}")
 
 
-def _caller(uri: SipUri) -> SipAddress:
+def _caller(uri: SipUri) -> SipAddress | TelAddress:
     """A trusted peer's caller; what cannot be written as an address is anonymous."""
+    if uri.user is not None and _NUMBER.fullmatch(uri.user):
+        return TelAddress(uri.user)
     try:
         address = parse_address(f"sip:{uri.user or 'anonymous'}@{uri.host}")
     except BadAddress:

@@ -82,6 +82,11 @@ class DialPlan:
             for prefix in dict.fromkeys(route.prefixes):
                 self._routes.setdefault(prefix, []).append(route)
 
+    @property
+    def known(self) -> bool:
+        """Whether numbers mean anything here."""
+        return bool(self._routes or self._own)
+
     def plan(self, dialled: Dialled, now: float, chance: Callable[[], float]) -> Plan:
         """Where it goes at this time (seconds since the epoch); ``chance`` is from 0 to 1."""
         steps = _Steps()

@@ -168,7 +168,6 @@ class EmergencySection(Section):
 
 class RoutingSection(Section):
     home_country: Region = Field("US", description="of callers whose region is not known")
-    enum: bool = Field(False, description="ask ENUM before any trunk (dns.enum_suffix)")
     routes: tuple[Route, ...] = ()
     numbers: tuple[OwnNumber, ...] = ()
     caller_id: CallerIdSection = CallerIdSection()

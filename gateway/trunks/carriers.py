@@ -6,8 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.calls.ports import Clock, Locator, SipClient, Standing, TrunkMeters
+from gateway.calls.ports import Clock
 from gateway.calls.tasks import together
+from gateway.calls.trunk_ports import Locator, SipClient, Standing, TrunkMeters
 from gateway.policy.buckets import Buckets
 from gateway.settings import Trunk
 from gateway.settings.trunks import ENGINE_CODECS

@@ -8,8 +8,9 @@ from typing import Final
 
 import structlog
 
-from gateway.calls.ports import Clock, Locator, SipClient, TrunkMeters
+from gateway.calls.ports import Clock
 from gateway.calls.tasks import together
+from gateway.calls.trunk_ports import Locator, SipClient, TrunkMeters
 from gateway.errors import GatewayError, NoResponse
 from gateway.settings import Trunk
 from gateway.trunks.ongoing import Ongoing, wait

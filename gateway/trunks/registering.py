@@ -8,7 +8,8 @@ from typing import Final
 
 import structlog
 
-from gateway.calls.ports import Clock, Locator, SipClient, TrunkMeters
+from gateway.calls.ports import Clock
+from gateway.calls.trunk_ports import Locator, SipClient, TrunkMeters
 from gateway.errors import GatewayError, NoResponse
 from gateway.settings import Trunk
 from gateway.sip.credentials import Login, answer, is_stale

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.calls.ports import Standing
+from gateway.calls.trunk_ports import Standing
 from gateway.values import Hop
 
 WORST: Final = 8.0

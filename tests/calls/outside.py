@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -13,8 +14,10 @@ from gateway.calls.events import AppEvent
 from gateway.calls.ports import LegAnswer, LegEvents, PlainOffer
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry
+from gateway.calls.trunk_ports import Standing
 from gateway.errors import GatewayError, NoCapacity, SdpUnusable
-from gateway.settings import CallsSection
+from gateway.routing.dialplan import DialPlan
+from gateway.settings import CallsSection, RoutingSection, Trunk
 from gateway.values import (
     EXPECTED,
     CallId,
@@ -22,6 +25,7 @@ from gateway.values import (
     ClientId,
     Contact,
     FarSide,
+    Hop,
     HostPort,
     LegEnd,
     LegId,
@@ -160,11 +164,49 @@ class Anchor:
         self.log.append(f"anchor of {self.leg} closed")
 
 
+class Carriers:
+    """Trunks with targets that tests set; ``held`` is what calls have taken of each."""
+
+    def __init__(self, trunks: tuple[Trunk, ...]) -> None:
+        self._trunks = {t.name: t for t in trunks}
+        self.standing: dict[str, Standing | GatewayError] = {}
+        self.held: Counter[str] = Counter()
+        self.full: set[str] = set()
+        self.told: list[str] = []
+
+    def trunk(self, name: str) -> Trunk:
+        return self._trunks[name]
+
+    def profile(self, name: str) -> LegProfile:
+        return LegProfile(username=name)
+
+    async def targets(self, name: str) -> Standing:
+        found = self.standing.get(name, Standing())
+        if isinstance(found, GatewayError):
+            raise found
+        return found
+
+    def begin(self, name: str) -> bool:
+        if name in self.full:
+            return False
+        self.held[name] += 1
+        return True
+
+    def end(self, name: str) -> None:
+        self.held[name] -= 1
+
+    def tried(self, name: str, hop: Hop, *, worked: bool) -> None:
+        self.told.append(f"{name} {hop.address} {'worked' if worked else 'failed'}")
+
+
 class World:
     """The outside of the registry; ``log`` is what was asked of workers, in order."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(
+        self, routing: RoutingSection | None = None, trunks: tuple[Trunk, ...] = (), **settings: Any
+    ) -> None:
         self.clock = Clock()
+        self.carriers = Carriers(trunks)
         self.standing: set[LegId] = set()
         self.log: list[str] = []
         self.told: list[tuple[str, AppEvent]] = []
@@ -180,6 +222,9 @@ class World:
                 pool=self,
                 anchors=self,
                 anchored=self,
+                carriers=self.carriers,
+                dial_plan=DialPlan(routing or RoutingSection()),
+                chance=lambda: 0.5,
                 paths=self,
                 clients=self,
                 locations=self,
@@ -303,3 +348,4 @@ class World:
             assert self.metered.count(f"+{kind}") == self.metered.count(f"-{kind}")
         assert self.clock.getDelayedCalls() == []
         assert not self.standing
+        assert not +self.carriers.held

@@ -18,7 +18,7 @@ from gateway.sip.headers import Via
 from gateway.sip.message import Request, Response, response_to
 from gateway.sip.parser import parse_datagram
 from gateway.sip.uri import SipUri, parse_uri
-from gateway.values import HostPort, LegId, SipAddress
+from gateway.values import HostPort, LegId, TelAddress
 from tests.edge.peers import Phone, Worker
 from tests.edge.scene import PASSWORDS, SETTINGS, Outside, Scene, cancel_of, outgoing
 
@@ -275,7 +275,7 @@ async def test_a_trusted_source_needs_no_digest_and_its_caller_is_made_safe() ->
         await phone.response(100)
         await phone.response(404)
         [asked] = outside.invites
-        assert asked.caller == SipAddress("+4930123", "trunk.example")
+        assert asked.caller == TelAddress("+4930123")
         asked.caller_name.encode()
         assert asked.caller_name.isprintable()
         assert str(asked.target) == "tel:+14155550123"

@@ -1,0 +1,128 @@
+"""Whom an address means, whether they can be reached, and the side of a call that rings them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gateway.calls.call import Call, Outside
+from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
+from gateway.calls.group_callee import GroupCallee
+from gateway.calls.sides import Callee, Caller, Room
+from gateway.calls.trunk_callee import TrunkCallee, Way
+from gateway.routing.dialplan import Dialled, Plan, TrunkChoice
+from gateway.routing.targets import Group, NoRoute, Target, Telephone, resolve
+from gateway.values import (
+    Address,
+    Contact,
+    Reason,
+    ServiceAddress,
+    SipAddress,
+    TelAddress,
+    UserAddress,
+)
+
+SHORTEST_TURN_S = 5.0
+
+
+class Directory:
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def resolve(
+        self,
+        to: Address,
+        caller: Address,
+        region: str | None = None,
+        groups: frozenset[str] = frozenset(),
+    ) -> Target:
+        outside = self._outside
+
+        def dial(text: str) -> Plan:
+            dialled = Dialled(text, caller, region, groups)
+            return outside.dial_plan.plan(dialled, outside.clock.seconds(), outside.chance)
+
+        plan = dial if outside.dial_plan.known else None
+        return resolve(to, outside.domain, outside.locations.is_account, plan)
+
+    def unreachable(self, target: Target) -> Reason | None:
+        match target:
+            case UserAddress(handle=handle):
+                reachable = bool(self._outside.clients.clients_of(handle))
+            case SipAddress():
+                reachable = bool(self._outside.locations.contacts(target))
+            case ServiceAddress():
+                reachable = True
+            case Telephone():
+                reachable = True
+            case Group(members=members):
+                reachable = any(self.unreachable(m) is None for m in members)
+            case NoRoute(reason=reason):
+                return reason
+        return None if reachable else Reason.UNREACHABLE
+
+    def contacts(self, target: Target) -> tuple[Contact, ...]:
+        if not isinstance(target, SipAddress):
+            return ()
+        # a worker holds the whole call: the caller's leg and one for each contact
+        room = self._outside.legs_per_worker - 1
+        return tuple(self._outside.locations.contacts(target))[:room]
+
+    def legs(self, target: Target) -> int:
+        """Of a call to it, the caller's included: at most what one worker holds."""
+        match target:
+            case ServiceAddress():
+                return 1
+            case Group(members=members, in_turn=in_turn):
+                each = [self.legs(m) - 1 for m in members]
+                wanted = 1 + (max(each) if in_turn else sum(each))
+            case _:
+                wanted = 1 + max(1, len(self.contacts(target)))
+        return max(2, min(wanted, self._outside.legs_per_worker))
+
+    def callee(self, call: Call, target: Target, caller: Caller) -> Callee:
+        match target:
+            case ServiceAddress():
+                return EchoCallee(call, target, caller)
+            case Telephone(number=number, choices=choices):
+                ways = [self._way(choice) for choice in choices]
+                return TrunkCallee(call, TelAddress(number), ways, self._outside.carriers)
+            case Group(number=number, members=members, in_turn=in_turn):
+                ring_s = self._outside.settings.ring_s
+                turn_s = max(SHORTEST_TURN_S, ring_s / len(members)) if in_turn else 0.0
+                people = [m for m in members if isinstance(m, UserAddress | SipAddress)]
+                room = self._outside.legs_per_worker - 1
+                most = room if in_turn else max(1, room // max(1, len(people)))
+                makes = [partial(self._member, member, most) for member in people]
+                later = self._outside.clock.callLater
+                return GroupCallee(call, TelAddress(number), makes, turn_s, later)
+            case NoRoute():
+                raise AssertionError("a call without a route is never made")
+            case _:
+                return self._member(target, self._outside.legs_per_worker - 1, call)
+
+    def _member(self, who: UserAddress | SipAddress, contacts: int, room: Room) -> Callee:
+        if isinstance(who, UserAddress):
+            return AppCallee(room, who)
+        return SipCallee(room, who, self.contacts(who)[:contacts])
+
+    def _way(self, choice: TrunkChoice) -> Way:
+        trunk = self._outside.carriers.trunk(choice.trunk)
+        early = trunk.early_media == "pass" if choice.early_media is None else choice.early_media
+        return Way(
+            trunk=choice.trunk,
+            number=choice.number,
+            caller_id=choice.caller_id,
+            confirm=choice.confirm,
+            announcements=early,
+        )
+
+
+def shown(to: Address, target: Target) -> Address:
+    """Whom the record names as the callee."""
+    match target:
+        case NoRoute():
+            return to
+        case Telephone(number=number) | Group(number=number):
+            return TelAddress(number)
+        case _:
+            return target

@@ -138,14 +138,17 @@ class Document:
         return _VARIABLE.sub(value, text)
 
     def override(self, number: int, assignment: str) -> None:
-        """Apply ``section.key=value``, the ``number``-th of them; the value is YAML."""
+        """Apply ``section.key=value``, the ``number``-th of them; the value is YAML.
+
+        A section as a whole is ``section=[…]`` or ``section={…}``.
+        """
         name, equals, text = assignment.partition("=")
         parts = tuple(name.strip().split("."))
 
         def wrong(problem: str) -> None:
             self.faults.append(SettingsFault(SET, number, name.strip() or SET, problem))
 
-        if not equals or len(parts) < 2 or not all(parts):
+        if not equals or not all(parts) or (len(parts) == 1 and text.strip()[:1] not in ("[", "{")):
             # not quoted: it may well hold a secret
             wrong("is not section.key=value")
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import click
 from twisted.internet import asyncioreactor
 
 from gateway import __version__
-from gateway.errors import GatewayError, SettingsError
+from gateway.errors import BadAddress, GatewayError, SettingsError
 from gateway.settings import Settings, load
+from gateway.sip.locating import Transport
+from gateway.values import parse_address
 
 EMBEDDED = Path(__file__).parent / "conf" / "dev.yaml"
 
@@ -126,3 +130,53 @@ def doctor(path: Path, overrides: tuple[str, ...]) -> None:
     from gateway import doctor as checks  # noqa: PLC0415
 
     sys.exit(checks.examine(_load(path, overrides)))
+
+
+@main.command()
+@click.argument("number")
+@click.option("--as", "who", default="user:alice", show_default=True, help="The caller's address.")
+@click.option("--region", help="The caller's country, as the token says: two letters.")
+@click.option("--group", "groups", multiple=True, help="A group the caller is in; may be repeated.")
+@click.option("--at", "at", help="Local date and time, as 2026-11-23T22:00; now unless given.")
+@_settings
+def route(
+    path: Path,
+    overrides: tuple[str, ...],
+    number: str,
+    who: str,
+    region: str | None,
+    groups: tuple[str, ...],
+    at: str | None,
+) -> None:
+    """Explain where NUMBER (or tel:NUMBER) would go, step by step."""
+    from gateway.routing.dialplan import Dialled, DialPlan  # noqa: PLC0415  # slow to load
+
+    settings = _load(path, overrides)
+    try:
+        caller = parse_address(who)
+        now = datetime.fromisoformat(at) if at else datetime.now()  # noqa: DTZ005  # local
+    except (BadAddress, ValueError) as e:
+        raise click.UsageError(str(e)) from None
+    dialled = Dialled(number.removeprefix("tel:"), caller, region, frozenset(groups))
+    plan = DialPlan(settings.routing).plan(dialled, now.timestamp(), random.random)
+    for number_, step in enumerate(plan.steps, 1):
+        click.echo(f"{number_:2}. {step}")
+    sys.exit(0 if plan.refusal is None else 1)
+
+
+@main.command()
+@click.argument("place")
+@click.option("--transport", type=click.Choice(["udp", "tcp", "tls"]), help="Not as DNS says.")
+@_settings
+def locate(path: Path, overrides: tuple[str, ...], place: str, transport: Transport | None) -> None:
+    """Look PLACE (a trunk's address) up as calls would (RFC 3263)."""
+    settings = _load(path, overrides)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)  # type: ignore[no-untyped-call]  # Twisted's
+    from gateway.dns.asking import located  # noqa: PLC0415  # it takes the reactor
+
+    found = loop.run_until_complete(located(settings.dns, place, transport))
+    for line in found.lines:
+        click.echo(line)
+    sys.exit(0 if found.hops else 1)

@@ -14,6 +14,7 @@ from gateway.calls.events import AppEvent
 from gateway.calls.record import CallRecord, HistoryPage
 from gateway.values import (
     Address,
+    Attestation,
     CallId,
     Client,
     ClientId,
@@ -31,6 +32,7 @@ from gateway.values import (
     SipTarget,
     Transport,
     UserAddress,
+    Verification,
     WorkerId,
 )
 
@@ -223,6 +225,38 @@ class Carriers(Protocol):
         """What became of a call's attempt at a target."""
 
 
+class Attestor(Protocol):
+    """Vouches for our callers (RFC 8224 §5); implemented by ``stir/``."""
+
+    def sign(self, orig: str, dest: str, level: Attestation, now: float) -> str:
+        """The value of an Identity header.
+
+        ``orig`` and ``dest`` are telephone numbers or SIP URIs, as they stand in From (or
+        P-Asserted-Identity) and To; ``SipSyntaxError`` for what is neither.
+        """
+
+
+class IdentityCheck(Protocol):
+    """Whether a caller's number is vouched for (RFC 8224 §6); implemented by ``stir/``."""
+
+    async def verify(
+        self,
+        identity: Sequence[str],
+        orig: str,
+        dest: str,
+        now: float,
+        date: float | None = None,
+    ) -> Verification:
+        """Judge the fields of a request's Identity header; never raises.
+
+        ``orig`` and ``dest`` as in ``Attestor.sign``; ``date`` is that of the Date header, which
+        the compact form needs.
+        """
+
+    def refusal(self, found: Verification) -> Refuse | None:
+        """How the call is to be refused for it; ``None``: it goes on, marked."""
+
+
 class CallRecords(Protocol):
     """Durable: once the awaitable fires, the record outlives ``kill -9``."""
 
@@ -277,6 +311,21 @@ class EdgeMeters(Protocol):
         """``reason`` is one of a bounded set."""
 
     def registrations(self, count: int) -> None: ...
+
+
+StirResult = Literal[
+    "passed",
+    "none",
+    "stale_date",
+    "bad_identity_info",
+    "unsupported_credential",
+    "invalid_identity_header",
+]
+
+
+class StirMeters(Protocol):
+    def verified(self, result: StirResult) -> None: ...
+    def signed(self, level: Attestation) -> None: ...
 
 
 WorkerState = Literal["starting", "idle", "busy", "draining"]

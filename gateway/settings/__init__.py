@@ -23,6 +23,7 @@ from gateway.settings.sections import (
     TrustedSource,
     WebRtcSection,
 )
+from gateway.settings.stir import StirSection
 from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Section",
     "Settings",
     "SipSection",
+    "StirSection",
     "StoreSection",
     "TokenSection",
     "Trunk",

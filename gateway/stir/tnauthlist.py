@@ -44,7 +44,7 @@ def parse(data: bytes) -> TnAuthList:
     for kind, inner in _elements(entries):
         ((tag, value),) = _elements(inner, 1)
         match kind, tag:
-            case (0xA0, 0x16):
+            case (0xA0, 0x16):  # explicit tags, of spc, range and one
                 providers.append(_ascii(value))
             case (0xA1, 0x30):
                 (first_tag, first), (count_tag, count) = _elements(value, 2)
@@ -90,10 +90,9 @@ def _length(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _ascii(value: bytes) -> str:
-    text = value.decode("ascii")
-    if not text.isprintable() or not text:
+    if not value.isascii() or not value.decode("ascii").isprintable() or not value:
         raise ValueError("TNAuthList has a code that cannot be read")
-    return text
+    return value.decode("ascii")
 
 
 def _number(value: bytes) -> str:

@@ -11,13 +11,26 @@ from gateway.calls.ports import StirResult
 from gateway.settings import StirSection
 from gateway.sip.passport import Passport, identity_value, party
 from gateway.stir.verifier import Verifier
-from gateway.values import Attestation
+from gateway.values import Attestation, Verification
 from tests.peers.waiting import reactor
 from tests.stir.authority import NOW, Issued, issue
 from tests.stir.repository import Repository, says
 
 ORIG, DEST = "+12155551212", "sip:+12155550131@dm.example;user=phone"
 ORIGID = "123e4567-e89b-12d3-a456-426655440000"
+
+PASSED = Verification("passed", attest="A", origid=ORIGID)
+
+
+def failed(found: Verification) -> tuple[str, int, str]:
+    assert found.attest is None
+    return found.status, found.code, found.text
+
+
+STALE = ("failed", 403, "Stale Date")
+BAD_INFO = ("failed", 436, "Bad Identity Info")
+UNSUPPORTED = ("failed", 437, "Unsupported Credential")
+INVALID = ("failed", 438, "Invalid Identity Header")
 
 
 @dataclass

@@ -44,25 +44,20 @@ def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None
 
 @implementer(IResolutionReceiver)
 class _Receiver:
+    """A look-up cannot be taken back: what comes of it too late is not heard."""
+
     def __init__(self) -> None:
         self.found: list[str] = []
-        self.done: Deferred[None] = Deferred(self._cancel)
-        self._resolution: Any = None
+        self.done: Deferred[None] = Deferred()
 
-    def _cancel(self, _: Deferred[None]) -> None:
-        if self._resolution is not None:
-            self._resolution.cancel()
-
-    def resolutionBegan(self, resolutionInProgress: object) -> None:  # noqa: N803
-        self._resolution = resolutionInProgress
+    def resolutionBegan(self, resolutionInProgress: object) -> None: ...  # noqa: N803
 
     def addressResolved(self, address: Any) -> None:
         if isinstance(address, IPv4Address | IPv6Address) and len(self.found) < MAX_ADDRESSES:
             self.found.append(address.host)
 
     def resolutionComplete(self) -> None:
-        if not self.done.called:
-            self.done.callback(None)
+        self.done.callback(None)
 
 
 def system_resolver(reactor: Any) -> Resolve:

@@ -38,41 +38,50 @@ _UNDERSTOOD: Final = frozenset(
 )
 """What may be critical: OpenSSL judges it, or we do."""
 _WEAK: Final = (hashes.MD5, hashes.SHA1)
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    crypto.Error,
+)
 _SUFFIXES: Final = frozenset({".pem", ".crt", ".cer"})
 MAX_FILE: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key that is believed from ``not_before`` to ``not_after``, for the numbers of ``tn``.
+    """A key that is believed from ``not_before`` to ``not_after``, when the whole chain is valid.
 
-    The times are those in which the whole chain is valid.
+    ``tn`` says for which numbers, ``domains`` for the SIP addresses of which domains.
     """
 
     key: ec.EllipticCurvePublicKey
     not_before: float
     not_after: float
-    tn: TnAuthList | None
+    tn: TnAuthList | None = None
+    domains: frozenset[str] = frozenset()
 
 
-def judged(
-    body: bytes, anchors: Sequence[x509.Certificate], now: float, need_tnauthlist: bool
-) -> Credential:
+def judged(body: bytes, anchors: Sequence[x509.Certificate], now: float) -> Credential:
     """What was fetched: PEM, the signer's certificate first, or one in DER; else ``Rejected``."""
     leaf, *others = read_chain(body)
     try:
-        key, tn = _signer(leaf, need_tnauthlist)
+        key = _signing_key(leaf)
         chain = _chain(leaf, others, anchors, now)
         for certificate in chain:
             _sound(certificate)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, crypto.Error) as e:
-        raise _unsupported(f"a certificate cannot be read: {e or type(e).__name__}") from e
-    return Credential(
-        key=key,
-        not_before=max(c.not_valid_before_utc.timestamp() for c in chain),
-        not_after=min(c.not_valid_after_utc.timestamp() for c in chain),
-        tn=tn,
-    )
+        return Credential(
+            key=key,
+            not_before=max(c.not_valid_before_utc.timestamp() for c in chain),
+            not_after=min(c.not_valid_after_utc.timestamp() for c in chain),
+            tn=_tn_auth_list(leaf.extensions),
+            domains=_domains(leaf.extensions),
+        )
+    except _UNREADABLE as e:
+        why = str(e)[:200] or type(e).__name__
+        raise _unsupported(f"a certificate cannot be read: {why}") from e
 
 
 def _unsupported(why: str) -> Rejected:
@@ -84,28 +93,26 @@ def read_chain(body: bytes) -> list[x509.Certificate]:
         if body[:1] == b"\x30":
             return [x509.load_der_x509_certificate(body)]
         chain = x509.load_pem_x509_certificates(body)
-    except ValueError as e:
+    except _UNREADABLE as e:
         raise Rejected("bad_identity_info", "what was fetched is no certificate") from e
     if len(chain) > MAX_CHAIN:
         raise _unsupported(f"more than {MAX_CHAIN} certificates")
     return chain
 
 
-def _signer(
-    leaf: x509.Certificate, need_tnauthlist: bool
-) -> tuple[ec.EllipticCurvePublicKey, TnAuthList | None]:
+def _signing_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
     key = leaf.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _unsupported("the certificate's key is not of P-256")
-    extensions = leaf.extensions
-    if _is_authority(extensions):
+    if _is_authority(leaf.extensions):
         raise _unsupported("the certificate is an authority's, not a signer's")
     try:
-        if not extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature:
-            raise _unsupported("the certificate's key is not for signing")
+        usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        pass
-    return key, _tn_auth_list(extensions, need_tnauthlist)
+        return key
+    if not usage.digital_signature:
+        raise _unsupported("the certificate's key is not for signing")
+    return key
 
 
 def _is_authority(extensions: x509.Extensions) -> bool:
@@ -115,16 +122,21 @@ def _is_authority(extensions: x509.Extensions) -> bool:
         return False
 
 
-def _tn_auth_list(extensions: x509.Extensions, needed: bool) -> TnAuthList | None:
+def _tn_auth_list(extensions: x509.Extensions) -> TnAuthList | None:
     try:
         value = extensions.get_extension_for_oid(_TN_AUTH_LIST).value
     except x509.ExtensionNotFound:
-        if needed:
-            raise _unsupported("the certificate has no TNAuthList") from None
         return None
-    if not isinstance(value, x509.UnrecognizedExtension):
-        raise TypeError(f"TNAuthList is read as {type(value).__name__}")
-    return tnauthlist.parse(value.value)
+    return tnauthlist.parse(value.public_bytes())
+
+
+def _domains(extensions: x509.Extensions) -> frozenset[str]:
+    """What RFC 8224 §7.1 compares with the caller's domain; wildcards are none (RFC 5922 §7.2)."""
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
 
 def _chain(
@@ -187,5 +199,5 @@ def _certificates(file: Path) -> list[x509.Certificate]:
         data = opened.read(MAX_FILE)
     try:
         return x509.load_pem_x509_certificates(data)
-    except ValueError as e:
+    except _UNREADABLE as e:
         raise CannotStart(f"stir.trust_anchors: {file} is no PEM file of certificates") from e

@@ -67,7 +67,7 @@ class Verifier:
         self._cache.stop()
 
     def _judge(self, body: bytes, now: float) -> Credential:
-        return judged(body, self._anchors, now, self._section.require_tnauthlist)
+        return judged(body, self._anchors, now)
 
     async def verify(
         self,
@@ -135,10 +135,19 @@ class Verifier:
             raise Rejected("unsupported_credential", "the certificate is not valid at this time")
         if not read.fits(credential.key):
             raise Rejected("invalid_identity_header", "the signature does not fit")
-        tn = credential.tn
-        if tn is not None and not (caller.kind == "tn" and tn.covers(caller.value)):
-            raise Rejected("unsupported_credential", "the certificate is not for this caller")
+        self._entitled(credential, caller)
         return passport
+
+    def _entitled(self, credential: Credential, caller: Party) -> None:
+        """The certificate has to be for this caller (RFC 8224 §6.2, step 2)."""
+        if caller.kind == "uri":
+            if caller.value.rpartition("@")[2] not in credential.domains:
+                raise Rejected("unsupported_credential", "the certificate is not for that domain")
+        elif credential.tn is None:
+            if self._section.require_tnauthlist:
+                raise Rejected("unsupported_credential", "the certificate has no TNAuthList")
+        elif not credential.tn.covers(caller.value):
+            raise Rejected("unsupported_credential", "the certificate is not for that number")
 
 
 def _completed(

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.address import IPv4Address
 
 from gateway.errors import CannotStart
 from gateway.settings import StirSection
+from gateway.stir.addresses import system_resolver
 from gateway.stir.verifier import Verifier
 from tests.peers.waiting import reactor
 from tests.stir.authority import issue
@@ -180,6 +182,27 @@ async def test_a_name_that_does_not_resolve(scene: Scene) -> None:
     found = await scene.told(scene.identity(x5u="https://no.such.host.invalid/x"))
     assert failed(found) == BAD_INFO
     assert "no address" in found.why
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_name_service_that_does_not_answer(scene: Scene) -> None:
+    class Mute:
+        """A reactor whose look-ups never end."""
+
+        def __init__(self) -> None:
+            self.nameResolver = self
+            self.receivers: list[Any] = []
+
+        def resolveHostName(self, receiver: Any, *_: object) -> None:
+            self.receivers.append(receiver)
+
+    mute = Mute()
+    verifier = scene.verifier(system_resolver(mute), fetch_s=0.1)
+    found = await scene.told(scene.identity(x5u="https://slow.example/x"), verifier)
+    assert failed(found) == BAD_INFO
+    assert "in time" in found.why
+    mute.receivers[0].addressResolved(IPv4Address("TCP", "127.0.0.1", 443))
+    mute.receivers[0].resolutionComplete()  # too late, and of no use
 
 
 @pytest.mark.parametrize(

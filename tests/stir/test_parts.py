@@ -160,7 +160,7 @@ class Outside:
     def judge(self, body: bytes, now: float) -> Credential:
         if body == b"bad":
             raise Rejected("unsupported_credential", "not believed")
-        return Credential(KEY, 0, self.ends, None)
+        return Credential(KEY, 0, self.ends)
 
 
 SECTION = StirSection(cache_min_s=100, cache_max_s=1000, cache_failures_s=10, cache_entries=3)

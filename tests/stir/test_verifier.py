@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import pytest_twisted
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenSSL import crypto
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -16,6 +20,8 @@ from gateway.calls.ports import Refuse
 from gateway.errors import CannotStart
 from gateway.settings import StirSection
 from gateway.sip.passport import party
+from gateway.stir.credential import judged
+from gateway.stir.rejected import Rejected
 from gateway.stir.verifier import Verifier
 from gateway.values import Verification
 from tests.peers.waiting import reactor
@@ -83,14 +89,21 @@ async def test_one_of_several_destinations(scene: Scene) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_sip_address_calls_where_the_certificate_is_for_no_number(scene: Scene) -> None:
-    scene.repository.answers["/good.pem"] = says(scene.chain(issue("s", scene.middle, tn=None)))
-    signer = issue("s", scene.middle, tn=None)
+async def test_a_sip_address_needs_a_certificate_of_its_domain(scene: Scene) -> None:
+    signer = issue("s", scene.middle, tn=None, names=["A.example", "*.b.example"])
     scene.repository.answers["/good.pem"] = says(scene.chain(signer))
-    text = scene.identity(signer, orig=party("sip:alice@a.example"))
-    verifier = scene.verifier(require_tnauthlist=False)
-    assert await scene.told(text, verifier, orig="sip:Alice@a.example") != PASSED
-    assert await scene.told(text, verifier, orig="sip:alice@A.example:5070") == PASSED
+    verifier = scene.verifier()
+    for caller, wanted in (
+        ("sip:alice@a.example", PASSED),
+        ("sip:alice@x.b.example", UNSUPPORTED),
+        ("sip:alice@c.example", UNSUPPORTED),
+    ):
+        text = scene.identity(signer, orig=party(caller))
+        asked = caller.replace("@a.example", "@A.Example:5070")
+        found = await scene.told(text, verifier, orig=asked)
+        assert (found if wanted is PASSED else failed(found)) == wanted
+    # and it says nothing of numbers
+    assert failed(await scene.told(scene.identity(signer), verifier)) == UNSUPPORTED
 
 
 @pytest_twisted.ensureDeferred
@@ -191,6 +204,7 @@ def _sha_1(s: Scene) -> Issued:
     return Issued(signer.key, certificate.to_cryptography())
 
 
+SELF = issue("self", names=["a.example"])
 CRITICAL = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
 POLICIES = (
     x509.CertificatePolicies(
@@ -208,7 +222,7 @@ CHAINS: dict[str, tuple[Callable[[Scene], Any], bool | str]] = {
     ),
     "for another number": (
         lambda s: [issue("s", s.middle, tn=of_number("12155551213")), s.middle],
-        "not for this caller",
+        "not for that number",
     ),
     "without TNAuthList": (lambda s: [issue("s", s.middle, tn=None), s.middle], "no TNAuthList"),
     "broken TNAuthList": (lambda s: [issue("s", s.middle, tn=b"\x30\x05\xa0"), s.middle], "cut"),
@@ -306,6 +320,24 @@ async def test_a_kept_certificate_that_runs_out_is_not_believed_any_longer(scene
     later = await scene.told(scene.identity(signer), verifier, now=NOW + 31)
     assert failed(later) == UNSUPPORTED
     assert scene.repository.asked["/good.pem"] == 1
+
+
+@given(st.data())
+def test_any_change_of_a_certificate_is_refused_in_order(data: st.DataObject) -> None:
+    der = bytearray(SELF.der)
+    for _ in range(data.draw(st.integers(1, 3))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(Rejected):
+        judged(bytes(der), [SELF.certificate], NOW)
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_octets_as_a_certificate(body: bytes, pem: bool) -> None:
+    if pem:
+        text = base64.b64encode(body)
+        body = b"-----BEGIN CERTIFICATE-----\n" + text + b"\n-----END CERTIFICATE-----\n"
+    with pytest.raises(Rejected):
+        judged(body, [SELF.certificate], NOW)
 
 
 # --- asked once -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import NameAddr, param, parse_name_addr, split_list
 from gateway.sip.message import Headers
 from gateway.sip.uri import SipUri, Uri, unescape
-from gateway.values import SipAddress, TelAddress, parse_address
+from gateway.values import SipAddress, TelAddress, UserAddress, parse_address
 
 Style = Literal["pai", "rpid"]
 """P-Asserted-Identity, or Remote-Party-ID."""
@@ -160,7 +160,7 @@ class Shown:
 
 
 def identity_headers(
-    caller: TelAddress | SipAddress,
+    caller: TelAddress | SipAddress | UserAddress,
     display: str,
     *,
     privacy: bool,
@@ -168,7 +168,7 @@ def identity_headers(
     domain: str,
     style: Style = "pai",
 ) -> Shown:
-    """How a caller is shown to a peer; numbers are of our ``domain``.
+    """How a caller is shown to a peer; numbers and people are of our ``domain``.
 
     With ``privacy`` From says nothing.  A trusted peer is told all the same, and asked to keep it;
     a stranger is told no more than the callee may know (RFC 3325 §7).
@@ -193,7 +193,11 @@ def identity_headers(
     return Shown(from_name, from_uri, headers)
 
 
-def _uri(caller: TelAddress | SipAddress, domain: str) -> str:
-    if isinstance(caller, TelAddress):
-        return f"sip:{caller.number}@{domain};user=phone"
-    return str(caller)
+def _uri(caller: TelAddress | SipAddress | UserAddress, domain: str) -> str:
+    match caller:
+        case TelAddress(number):
+            return f"sip:{number}@{domain};user=phone"
+        case UserAddress(handle):
+            return f"sip:{handle}@{domain}"
+        case SipAddress():
+            return str(caller)

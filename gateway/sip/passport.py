@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast, get_args
 
 from cryptography.exceptions import InvalidSignature
@@ -137,6 +138,16 @@ def party(text: str) -> Party:
     if uri.user.startswith("+") or (uri.param("user") or "").lower() == "phone":
         return Party("tn", canonical_number(unescape(uri.user.partition(";")[0])))
     return Party("uri", f"{uri.scheme}:{uri.user}@{uri.host.lower()}")
+
+
+def sip_date(text: str) -> float:
+    """Seconds since 1970 of a Date header (RFC 3261 §20.17), which the compact form needs."""
+    try:
+        found = datetime.strptime(text.strip(), "%a, %d %b %Y %H:%M:%S GMT")  # noqa: DTZ007
+    except ValueError as e:
+        right = "Sat, 13 Nov 2010 23:29:00 GMT"
+        raise SipSyntaxError(f"{text[:40]!r} is no Date; right is {right}") from e
+    return found.replace(tzinfo=UTC).timestamp()
 
 
 # --- writing ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from gateway.sip.identity import (
     identity_headers,
 )
 from gateway.sip.message import Headers
-from gateway.values import SipAddress, TelAddress
+from gateway.values import SipAddress, TelAddress, UserAddress
 
 TEL = TelAddress("+14155550123")
 OTHER = TelAddress("+14155550199")
@@ -197,10 +197,15 @@ def test_what_a_peer_is_told(privacy: bool, trusted: bool, style: Style, wanted:
     assert {name for name, _ in shown.headers} <= ASSERTIONS
 
 
-def test_an_account_is_told_by_its_address() -> None:
-    shown = identity_headers(ALICE, "", privacy=False, trusted=True, domain="dm.example")
-    told = (("P-Asserted-Identity", "<sip:alice@example.org>"),)
-    assert shown == Shown("", "sip:alice@example.org", told)
+@pytest.mark.parametrize(
+    ("caller", "uri"),
+    [(ALICE, "sip:alice@example.org"), (UserAddress("al.b_c-d"), "sip:al.b_c-d@dm.example")],
+)
+def test_an_account_and_a_person_are_told_by_address(
+    caller: SipAddress | UserAddress, uri: str
+) -> None:
+    shown = identity_headers(caller, "", privacy=False, trusted=True, domain="dm.example")
+    assert shown == Shown("", uri, (("P-Asserted-Identity", f"<{uri}>"),))
 
 
 @given(st.text(), st.booleans(), st.sampled_from(["pai", "rpid"]))

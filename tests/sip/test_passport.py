@@ -25,6 +25,7 @@ from gateway.sip.passport import (
     parse_identity,
     party,
     signing_input,
+    sip_date,
     split_identities,
 )
 
@@ -215,6 +216,18 @@ def test_whom_a_request_names(text: str, found: Party) -> None:
 def test_whom_nothing_can_be_signed_for(text: str) -> None:
     with pytest.raises(SipSyntaxError):
         party(text)
+
+
+def test_the_date_of_a_request() -> None:
+    assert sip_date(" Tue, 16 Aug 2016 19:23:38 GMT ") == 1471375418
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "Tue, 16 Aug 2016 19:23:38", "Tue, 32 Aug 2016 19:23:38 GMT", "1471375418"]
+)
+def test_what_is_no_date(text: str) -> None:
+    with pytest.raises(SipSyntaxError, match="is no Date"):
+        sip_date(text)
 
 
 # --- what is refused ------------------------------------------------------------------------

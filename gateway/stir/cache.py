@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.calls.ports import Clock
+from gateway.policy.buckets import Buckets
 from gateway.settings import StirSection
 from gateway.stir.credential import Credential
 from gateway.stir.fetcher import Fetched
@@ -18,6 +19,9 @@ from gateway.stir.rejected import Rejected
 
 MAX_FETCHES: Final = 32
 """URLs asked at a time."""
+FETCHES_PER_S: Final = 20
+FETCHES_BURST: Final = 60
+"""Each costs the reactor some 5 ms, most of it for TLS: strangers must not buy more of them."""
 
 T = TypeVar("T")
 
@@ -80,6 +84,7 @@ class CredentialCache:
         self._bad: _Table[Rejected] = _Table(section.cache_entries)
         self._waiting: dict[str, list[Deferred[Credential]]] = {}
         self._loading: dict[str, Deferred[None]] = {}
+        self._rate = Buckets(FETCHES_PER_S, FETCHES_BURST, 1)
 
     async def get(self, url: str, now: float) -> Credential:
         """``now`` is the time by which certificates are judged; ``Rejected`` says what is wrong."""
@@ -91,7 +96,7 @@ class CredentialCache:
         waiter: Deferred[Credential] = Deferred()
         if url in self._waiting:
             self._waiting[url].append(waiter)
-        elif len(self._waiting) >= MAX_FETCHES:
+        elif len(self._waiting) >= MAX_FETCHES or self._rate.take("", clock) > 0:
             raise Rejected("bad_identity_info", "too many certificates are being fetched")
         else:
             self._waiting[url] = [waiter]

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from gateway.settings import StirSection
 from gateway.stir import tnauthlist
 from gateway.stir.addresses import is_public
-from gateway.stir.cache import MAX_FETCHES, CredentialCache
+from gateway.stir.cache import FETCHES_BURST, FETCHES_PER_S, MAX_FETCHES, CredentialCache
 from gateway.stir.credential import Credential
 from gateway.stir.fetcher import Fetched
 from gateway.stir.rejected import Rejected
@@ -257,6 +257,19 @@ async def test_fetches_at_a_time_are_bounded() -> None:
     for waiter in (*waiting, again):
         assert (await waiter).key is KEY
     await kept.get("one more")
+
+
+@pytest_twisted.ensureDeferred
+async def test_fetches_a_second_are_bounded() -> None:
+    kept = Kept()
+    for number in range(FETCHES_BURST):
+        await kept.get(f"u{number}")
+    assert await kept.fails("one more") == "bad_identity_info"
+    assert kept.outside.asked["one more"] == 0
+    kept.clock.advance(1 / FETCHES_PER_S)
+    await kept.get("one more")  # to be refused was not kept against it
+    await kept.get("one more")
+    assert await kept.fails("and one") == "bad_identity_info"
 
 
 @pytest_twisted.ensureDeferred

@@ -21,6 +21,8 @@ WorkerId = NewType("WorkerId", int)
 
 Transport = Literal["udp", "tcp", "tls", "ws", "wss"]
 AgeBand = Literal["13-15", "16-17", "18+"]
+Attestation = Literal["A", "B", "C"]
+"""Full, partial, gateway (RFC 8588 §4): how well a signer knows its caller."""
 
 HANDLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
@@ -209,6 +211,33 @@ class Hop:
         if self.transport == "udp":
             return f"udp:{self.address.host}:{self.address.port}"
         return f"to:{self.transport}:{self.address.host}:{self.address.port}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What became of a request's Identity headers (RFC 8224 §6.2).
+
+    ``code`` and ``text`` are the response or Reason of §6.2.2 where the status is not ``passed``.
+    ``attest`` and ``origid`` are the signer's word (RFC 8588 §4, §5), there when that passed.
+    """
+
+    status: Literal["passed", "failed", "none"]
+    attest: Attestation | None = None
+    origid: str = ""
+    code: int = 0
+    text: str = ""
+    why: str = ""
+
+    @property
+    def verstat(self) -> str:
+        """The value of the ``verstat`` URI parameter (3GPP TS 24.229 §7.2A.20)."""
+        match self.status:
+            case "passed":
+                return "TN-Validation-Passed"
+            case "failed":
+                return "TN-Validation-Failed"
+            case "none":
+                return "No-TN-Validation"
 
 
 @dataclass(frozen=True, slots=True)

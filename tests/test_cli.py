@@ -276,13 +276,14 @@ def test_route_needs_a_caller_and_a_time_that_can_be_read(wrong: list[str]) -> N
 
 def test_locate() -> None:
     command = [str(Path(sys.executable).parent / "dm-gateway"), "locate"]
-    found = subprocess.run(
-        [*command, "127.0.0.1:5070", "--transport", "tcp"],
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert found.stdout == "1. tcp 127.0.0.1:5070\n"
-    none = subprocess.run([*command, "1.2.3"], capture_output=True, text=True, timeout=20)
-    assert none.returncode == 1
-    assert "is no address" in none.stdout
+
+    def locate(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*command, *arguments], check=False, capture_output=True, text=True, timeout=20
+        )
+        return done.returncode, done.stdout
+
+    assert locate("127.0.0.1:5070", "--transport", "tcp") == (0, "1. tcp 127.0.0.1:5070\n")
+    code, told = locate("1.2.3")
+    assert code == 1
+    assert "is no address" in told

@@ -15,6 +15,7 @@ from gateway.calls.record import CallRecord, HistoryPage
 from gateway.values import (
     EXPECTED,
     Address,
+    Attestation,
     CallId,
     Client,
     ClientId,
@@ -34,6 +35,7 @@ from gateway.values import (
     TelAddress,
     Transport,
     UserAddress,
+    Verification,
     WorkerId,
 )
 
@@ -249,6 +251,38 @@ class Locations(Protocol):
         """Current bindings, best ``q`` first."""
 
 
+class Attestor(Protocol):
+    """Vouches for our callers (RFC 8224 §5); implemented by ``stir/``."""
+
+    def sign(self, orig: str, dest: str, level: Attestation, now: float) -> str:
+        """The value of an Identity header.
+
+        ``orig`` and ``dest`` are telephone numbers or SIP URIs, as they stand in From (or
+        P-Asserted-Identity) and To; ``SipSyntaxError`` for what is neither.
+        """
+
+
+class IdentityCheck(Protocol):
+    """Whether a caller's number is vouched for (RFC 8224 §6); implemented by ``stir/``."""
+
+    async def verify(
+        self,
+        identity: Sequence[str],
+        orig: str,
+        dest: str,
+        now: float,
+        date: float | None = None,
+    ) -> Verification:
+        """Judge the fields of a request's Identity header; never raises.
+
+        ``orig`` and ``dest`` as in ``Attestor.sign``; ``date`` is that of the Date header, which
+        the compact form needs.
+        """
+
+    def refusal(self, found: Verification) -> Refuse | None:
+        """How the call is to be refused for it; ``None``: it goes on, marked."""
+
+
 class CallRecords(Protocol):
     """Durable: once the awaitable fires, the record outlives ``kill -9``."""
 
@@ -303,6 +337,21 @@ class EdgeMeters(Protocol):
         """``reason`` is one of a bounded set."""
 
     def registrations(self, count: int) -> None: ...
+
+
+StirResult = Literal[
+    "passed",
+    "none",
+    "stale_date",
+    "bad_identity_info",
+    "unsupported_credential",
+    "invalid_identity_header",
+]
+
+
+class StirMeters(Protocol):
+    def verified(self, result: StirResult) -> None: ...
+    def signed(self, level: Attestation) -> None: ...
 
 
 WorkerState = Literal["starting", "idle", "busy", "draining"]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.doctor import host, media, state
+from gateway.doctor import host, media, state, stir
 from gateway.doctor.finding import Finding
 from gateway.settings import Settings
 
@@ -28,6 +28,8 @@ CHECKS: Final[Sequence[Check]] = (
     state.tokens,
     state.passwords,
     state.development,
+    stir.signing,
+    stir.verifying,
 )
 _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Grade = Literal["ok", "warn", "fail"]
@@ -36,3 +38,11 @@ def output_of(command: Sequence[str], timeout_s: float = ANSWER_S) -> str | None
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout + done.stderr if done.returncode == 0 else None
+
+
+def file_mode(what: str, file: Path) -> Finding:
+    """Whether a file that holds a secret is open to all."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o007:
+        return Finding(what, "warn", f"{file}: mode {mode:04o}, open to all", f"chmod 600 {file}")
+    return Finding(what, "ok", f"{file}: mode {mode:04o}")

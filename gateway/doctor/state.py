@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.app.tokens import Tokens
-from gateway.doctor.finding import Finding
+from gateway.doctor.finding import Finding, file_mode
 from gateway.errors import CannotStart
 from gateway.settings import Settings, secret
 
@@ -74,7 +74,7 @@ def tokens(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding(what, "ok", "its key can be used")
     if section.secret_file is not None:
-        yield _mode("app.token.secret_file", section.secret_file)
+        yield file_mode("app.token.secret_file", section.secret_file)
 
 
 def passwords(settings: Settings) -> Iterator[Finding]:
@@ -93,14 +93,7 @@ def passwords(settings: Settings) -> Iterator[Finding]:
         if len(password) < 8:
             yield Finding(what, "fail", f"{file}: fewer than 8 characters", "choose a longer one")
             continue
-        yield _mode(what, file)
-
-
-def _mode(what: str, file: Path) -> Finding:
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & 0o007:
-        return Finding(what, "warn", f"{file}: mode {mode:04o}, open to all", f"chmod 600 {file}")
-    return Finding(what, "ok", f"{file}: mode {mode:04o}")
+        yield file_mode(what, file)
 
 
 def development(settings: Settings) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,8 +16,8 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 
 from gateway import __version__
-from gateway.calls.ports import QualityModel, WorkerState
-from gateway.values import Direction, LegKind, LegStats, Reason, StreamStats
+from gateway.calls.ports import QualityModel, StirResult, WorkerState
+from gateway.values import Attestation, Direction, LegKind, LegStats, Reason, StreamStats
 
 METHODS = frozenset(
     {"INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK", "REFER"}
@@ -44,7 +45,7 @@ LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
 class Metrics:
-    """Implements ``ports.CallMeters``, ``EdgeMeters``, ``PoolMeters`` and ``TrunkMeters``."""
+    """Implements every ``Meters`` of ``ports`` and ``trunk_ports``."""
 
     def __init__(self, quality: QualityModel) -> None:
         self._quality = quality
@@ -82,6 +83,12 @@ class Metrics:
         )
         self._registrations = Gauge(
             "dmgw_registrations", "Bindings of softphones just now.", registry=r
+        )
+        self._verified = Counter(
+            "dmgw_stir_verifications", "Calls by their Identity headers.", ("result",), registry=r
+        )
+        self._signed = Counter(
+            "dmgw_stir_signatures", "Calls that were signed.", ("level",), registry=r
         )
         self._packets = Counter(
             "dmgw_rtp_packets",
@@ -156,6 +163,10 @@ class Metrics:
         self._responses.labels("other")
         for drop in (*DROPS, "other"):
             self._dropped.labels(drop)
+        for result in get_args(StirResult):
+            self._verified.labels(result)
+        for level in get_args(Attestation):
+            self._signed.labels(level)
         for way in ("received", "sent"):
             self._packets.labels(way)
             self._lost.labels(way)
@@ -242,3 +253,11 @@ class Metrics:
 
     def workers(self, state: WorkerState, count: int) -> None:
         self._workers.labels(state).set(count)
+
+    # -- ports.StirMeters
+
+    def verified(self, result: StirResult) -> None:
+        self._verified.labels(result).inc()
+
+    def signed(self, level: Attestation) -> None:
+        self._signed.labels(level).inc()

@@ -25,6 +25,7 @@ from gateway.settings.sections import (
     TrustedSource,
     WebRtcSection,
 )
+from gateway.settings.stir import StirSection
 from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Section",
     "Settings",
     "SipSection",
+    "StirSection",
     "StoreSection",
     "TokenSection",
     "Trunk",

@@ -21,6 +21,7 @@ _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("sip", "trusted", "name"),
     ("sip", "trusted", "address"),
     ("sip", "digest_algorithms", None),
+    ("stir", "allow_hosts", None),
     ("http", "allowed_origins", None),
     ("media", "codecs", None),
     ("webrtc", "codecs", None),

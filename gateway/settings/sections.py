@@ -29,6 +29,7 @@ from gateway.settings.kinds import (
     wide,
 )
 from gateway.settings.routing import RoutingSection
+from gateway.settings.stir import StirSection
 from gateway.settings.trunks import Trunk
 from gateway.values import HANDLE
 
@@ -226,6 +227,7 @@ class Settings(Section):
     dns: DnsSection = DnsSection()
     trunks: tuple[Trunk, ...] = ()
     routing: RoutingSection = RoutingSection()
+    stir: StirSection = StirSection()
     http: HttpSection = HttpSection()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()

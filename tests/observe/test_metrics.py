@@ -32,6 +32,8 @@ NAMES = {
     "dmgw_sip_responses_total": ("counter", {"class"}),
     "dmgw_edge_dropped_total": ("counter", {"reason"}),
     "dmgw_registrations": ("gauge", set()),
+    "dmgw_stir_verifications_total": ("counter", {"result"}),
+    "dmgw_stir_signatures_total": ("counter", {"level"}),
     "dmgw_rtp_packets_total": ("counter", {"direction"}),
     "dmgw_rtp_packets_lost_total": ("counter", {"direction"}),
     "dmgw_rtp_jitter_seconds": ("histogram", set()),
@@ -70,6 +72,8 @@ def used(metrics: Metrics) -> None:
     metrics.dropped("rate")
     metrics.registrations(3)
     metrics.workers("idle", 2)
+    metrics.verified("passed")
+    metrics.signed("A")
     metrics.lag.observe(0.002)
 
 

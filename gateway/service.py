@@ -37,6 +37,8 @@ from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
 from gateway.routing.dialplan import DialPlan
 from gateway.settings import Settings, secret
+from gateway.stir.signer import Signer
+from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.trunks.carriers import Trunks
@@ -144,6 +146,8 @@ class Service:
                 carriers=trunks,
                 dial_plan=DialPlan(s.routing),
                 chance=random.random,
+                attestor=Signer(s.stir, self.metrics) if s.stir.sign else None,
+                identity_check=await self._verifier(),
                 paths=WebRtcPaths(s, engines),
                 clients=sessions,
                 locations=edge,
@@ -170,6 +174,13 @@ class Service:
         self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
+
+    async def _verifier(self) -> Verifier | None:
+        if not self.settings.stir.verify:
+            return None
+        verifier = Verifier(self.settings.stir, self._reactor, self.metrics)
+        await self._life.start("stir", _nothing, verifier.stop)
+        return verifier
 
     async def _check_store(self) -> None:
         self._writable = await self._database.writable()
@@ -225,6 +236,10 @@ class Service:
         self._lag.stop()
         await self._life.stop()
         log.info("stopped")
+
+
+async def _nothing() -> None:
+    """For parts that are there once they are made."""
 
 
 def _passwords(settings: Settings) -> dict[str, str]:

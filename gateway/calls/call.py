@@ -18,10 +18,12 @@ from gateway.calls.ports import (
     Anchors,
     AppClients,
     AppMediaPaths,
+    Attestor,
     CallMeters,
     CallRecords,
     Clock,
     DelayedCall,
+    IdentityCheck,
     Locations,
     MediaPool,
     QualityModel,
@@ -67,6 +69,8 @@ class Outside:
     media_wait_s: float
     legs_per_worker: int
     ringback: bool
+    attestor: Attestor | None = None
+    identity_check: IdentityCheck | None = None
 
 
 class Departure(Protocol):
@@ -108,6 +112,8 @@ class Call:
         self._bridge: Bridge | None = None
         self.transfer: Departure | None = None
         self._started = self._released = False
+        self.verified: bool | None = None
+        """Whether a telephone's number is attested (RFC 8224); ``None``: it was not asked."""
         self.farewell: Ended | None = None
         """What the clients were told at the end, once the record was durable."""
         outside.meters.call_began(record.direction)

@@ -67,6 +67,7 @@ class AppCallee(Callee):
             caller=room.caller_address,
             caller_name=room.caller_name,
             thread=room.thread,
+            verified=room.verified,
             expires=room.ring_expires,
         )
         room.clients.notify(client.id, event)

@@ -85,7 +85,9 @@ class Directory:
                 return EchoCallee(call, target, caller)
             case Telephone(number=number, choices=choices):
                 ways = [self._way(choice) for choice in choices]
-                return TrunkCallee(call, TelAddress(number), ways, self._outside.carriers)
+                outside = self._outside
+                address = TelAddress(number)
+                return TrunkCallee(call, address, ways, outside.carriers, outside.attestor)
             case Group(number=number, members=members, in_turn=in_turn):
                 ring_s = self._outside.settings.ring_s
                 turn_s = max(SHORTEST_TURN_S, ring_s / len(members)) if in_turn else 0.0
@@ -114,6 +116,7 @@ class Directory:
             caller_id=choice.caller_id,
             confirm=choice.confirm,
             announcements=early,
+            attestation=choice.attestation,
         )
 
 

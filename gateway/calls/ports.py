@@ -425,6 +425,11 @@ class IncomingInvite:
     transport: Transport
     trunk: str | None = None
     """The trunk it comes from."""
+    identity: tuple[str, ...] = ()
+    """Identity headers (RFC 8224), for a trunk's calls."""
+    date: float | None = None
+    to: str = ""
+    """The number or URI of To, which a signature is for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from gateway.values import (
     SipAddress,
     TelAddress,
     UserAddress,
+    Verification,
 )
 
 log = structlog.get_logger()
@@ -212,6 +213,11 @@ class CallRegistry:
         target = self._directory.resolve(invite.target, invite.caller)
         if invite.trunk is not None and isinstance(target, Telephone):
             target = NoRoute("a call from a trunk that would leave by one", Reason.NOT_ALLOWED)
+        found = await self._identity(invite)
+        refused = self._refused_identity(found)
+        if refused is not None:
+            log.info("identity_refused", caller=str(invite.caller), why=found.why if found else "")
+            return refused
         verdict = self._judge(invite.caller, shown(invite.target, target))
         if not verdict.allowed and verdict.reason is not Reason.BUSY:
             log.info("invite_refused", caller=str(invite.caller), rule=verdict.rule)
@@ -244,6 +250,7 @@ class CallRegistry:
                 raise
             log.warning("call_not_made", call=record.call, error=str(e))
             return Refuse(e.sip_code, str(e), retry_after_s=10)
+        call.verified = None if found is None else found.status == "passed" and found.attest == "A"
         caller = self._sip_caller(call, invite)
         call.between(caller, self._directory.callee(call, target, caller))
         leg = caller.invited
@@ -317,6 +324,19 @@ class CallRegistry:
         made.between(caller, self._directory.callee(made, target, caller))
         await made.save()
         made.start()
+
+    async def _identity(self, invite: IncomingInvite) -> Verification | None:
+        """What a trunk's signature is worth; ``None`` where none is asked for."""
+        check = self._outside.identity_check
+        if check is None or invite.trunk is None:
+            return None
+        orig = str(invite.caller).removeprefix("tel:")
+        now = self._outside.clock.seconds()
+        return await check.verify(invite.identity, orig, invite.to, now, invite.date)
+
+    def _refused_identity(self, found: Verification | None) -> Refuse | None:
+        check = self._outside.identity_check
+        return None if check is None or found is None else check.refusal(found)
 
     def _sip_caller(self, call: Call, invite: IncomingInvite) -> SipCaller:
         if invite.trunk is None:

@@ -28,6 +28,7 @@ class Room(Protocol):
     locations: Locations
     domain: str
     media_wait_s: float
+    verified: bool | None
 
     @property
     def state(self) -> State: ...

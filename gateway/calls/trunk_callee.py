@@ -10,14 +10,16 @@ import structlog
 from twisted.internet.defer import Deferred
 
 from gateway.calls.anchorage import far_of_trunk
-from gateway.calls.ports import Prompt
+from gateway.calls.ports import Attestor, Prompt
 from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
 from gateway.calls.record import Acceptance
 from gateway.calls.sides import Callee, Room, close_leg
 from gateway.calls.trunk_ports import Carriers
 from gateway.errors import GatewayError, Unlocatable
 from gateway.settings import Trunk
+from gateway.sip.identity import Shown, identity_headers
 from gateway.values import (
+    Attestation,
     Hop,
     LegEnd,
     LegId,
@@ -25,6 +27,7 @@ from gateway.values import (
     LegMedia,
     Party,
     Reason,
+    SipAddress,
     SipTarget,
     TelAddress,
 )
@@ -46,16 +49,22 @@ class Way:
     caller_id: str
     confirm: bool = False
     announcements: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
+    attestation: Attestation = "C"
 
 
 class TrunkCallee(Callee):
     """Accepted by answering and, where the way says so, by pressing 1 besides."""
 
     def __init__(
-        self, room: Room, address: TelAddress, ways: Sequence[Way], carriers: Carriers
+        self,
+        room: Room,
+        address: TelAddress,
+        ways: Sequence[Way],
+        carriers: Carriers,
+        attestor: Attestor | None = None,
     ) -> None:
         super().__init__(room, address)
+        self._attestor = attestor
         self._ways = ways
         self._carriers = carriers
         self._way: Way | None = None
@@ -150,20 +159,38 @@ class TrunkCallee(Callee):
         trunk = self._carriers.trunk(way.trunk)
         domain = domain_of(trunk)
         uri = f"sip:{way.number}@{domain};user=phone"
-        caller = f"sip:{way.caller_id or 'anonymous'}@{domain}"
-        headers = [(PATIENCE, f"{trunk.first_response_s:g}"), *way.headers]
+        shown = self._shown(way, trunk, domain)
+        headers = [(PATIENCE, f"{trunk.first_response_s:g}"), *shown.headers]
+        headers += self._signature(way)
         headers += trunk.headers.add.items()
         if trunk.headers.remove:
             headers.append((REMOVE, ", ".join(trunk.headers.remove)))
         return SipTarget(
             uri=uri,
             to=uri,
-            from_uri=caller,
-            from_name=self.room.caller_name if way.caller_id else "Anonymous",
+            from_uri=shown.from_uri,
+            from_name=shown.from_name,
             flow=hop.flow,
             headers=tuple(headers),
             profile=self._carriers.profile(way.trunk),
         )
+
+    def _shown(self, way: Way, trunk: Trunk, domain: str) -> Shown:
+        """By a number of ours; a person's handle and own number stay here."""
+        if not way.caller_id:
+            nobody = SipAddress("anonymous", "anonymous.invalid")
+            return identity_headers(nobody, "", privacy=True, trusted=False, domain=domain)
+        number = TelAddress(way.caller_id)
+        name = self.room.caller_name
+        return identity_headers(number, name, privacy=False, trusted=trunk.trusted, domain=domain)
+
+    def _signature(self, way: Way) -> list[tuple[str, str]]:
+        """RFC 8224 §6.1; a call without a number of ours, or to no E.164 number, has none."""
+        if self._attestor is None or not way.caller_id or not way.number.startswith("+"):
+            return []
+        now = self.room.now()
+        value = self._attestor.sign(way.caller_id, way.number, way.attestation, now)
+        return [("Identity", value)]
 
     def _settled(self, end: LegEnd | None) -> None:
         outcome, self._outcome = self._outcome, None

@@ -26,6 +26,8 @@ class Admitted:
     account: str | None
     peer: str
     trunk: str | None = None
+    believed: bool = False
+    """What it says of a caller's identity counts (RFC 3325 §5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Admission:
             ((ip_network(source), trunk.name) for trunk in trunks for source in trunk.sources),
             key=lambda entry: -entry[0].prefixlen,
         )
+        self._believed = frozenset(trunk.name for trunk in trunks if trunk.trusted)
         self._registrar = registrar
         self._now = now
         self._nonces = NonceIssuer(secrets.token_bytes(32), settings.nonce_lifetime_s)
@@ -97,10 +100,10 @@ class Admission:
         """An INVITE from outside: trusted peer, registered source, or valid digest."""
         name = self._trusted.get(flow.peer.host)
         if name is not None:
-            return Admitted(None, name)
+            return Admitted(None, name, believed=True)
         trunk = self._trunk_at(flow.peer.host)
         if trunk is not None:
-            return Admitted(None, trunk, trunk)
+            return Admitted(None, trunk, trunk, trunk in self._believed)
         caller = self._from_account(request)
         if caller is not None and self._registrar.is_at(caller, flow):
             return Admitted(caller, caller)

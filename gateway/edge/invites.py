@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from gateway.calls.ports import IncomingInvite
@@ -10,15 +9,15 @@ from gateway.edge.admission import Admitted
 from gateway.edge.flows import Flow
 from gateway.edge.registrar import Registrar
 from gateway.edge.wire import Wire
-from gateway.errors import BadAddress
 from gateway.sip.errors import SipSyntaxError
+from gateway.sip.identity import address_of, asserted
 from gateway.sip.message import Request
+from gateway.sip.passport import sip_date
 from gateway.sip.uri import SipUri, parse_uri
 from gateway.values import Address, SipAddress, TelAddress, parse_address
 
 ANONYMOUS: Final = SipAddress("anonymous", "anonymous.invalid")
 MAX_NAME: Final = 100
-_NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
 def read_invite(
@@ -33,7 +32,9 @@ def read_invite(
         caller: SipAddress | TelAddress = account
         name = sender.display or registrar.display_name(account)
     else:
-        caller, name = _caller(sender.uri), sender.display
+        said = asserted(request.headers, verdict.believed)
+        caller = said.address if said.address is not None and not said.privacy else ANONYMOUS
+        name = "" if said.privacy else said.display
     return IncomingInvite(
         caller=caller,
         caller_name=_printable(name),
@@ -43,6 +44,9 @@ def read_invite(
         source=flow.peer,
         transport=flow.transport,
         trunk=verdict.trunk,
+        identity=request.headers.fields("Identity") if verdict.trunk else (),
+        date=_date(request),
+        to=str(address_of(request.to.uri) or request.to.uri).removeprefix("tel:"),
     )
 
 
@@ -54,15 +58,12 @@ def _target(uri: SipUri, wire: Wire) -> Address:
     return parse_address(f"sip:{user}@{host}")
 
 
-def _caller(uri: SipUri) -> SipAddress | TelAddress:
-    """A trusted peer's caller; what cannot be written as an address is anonymous."""
-    if uri.user is not None and _NUMBER.fullmatch(uri.user):
-        return TelAddress(uri.user)
+def _date(request: Request) -> float | None:
+    """One that cannot be read is none: only the compact form of a signature needs it."""
     try:
-        address = parse_address(f"sip:{uri.user or 'anonymous'}@{uri.host}")
-    except BadAddress:
-        return ANONYMOUS
-    return address if isinstance(address, SipAddress) else ANONYMOUS
+        return sip_date(request.headers.get("Date") or "")
+    except SipSyntaxError:
+        return None
 
 
 def _printable(name: str) -> str:

@@ -121,7 +121,10 @@ class Metrics:
             registry=r,
         )
         self._trunk_registered = Gauge(
-            "dmgw_trunk_registered", "1 while we are registered there.", ("trunk",), registry=r
+            "dmgw_trunk_registered",
+            "Whether we are registered there: 1 or 0.",
+            ("trunk",),
+            registry=r,
         )
         self._trunk_targets = Gauge(
             "dmgw_trunk_targets", "Targets that DNS names.", ("trunk", "state"), registry=r

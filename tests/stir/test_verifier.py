@@ -88,6 +88,23 @@ async def test_one_of_several_destinations(scene: Scene) -> None:
     assert await scene.told(scene.identity(dest=dest)) == PASSED
 
 
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "tel:+1-215-555-1212",
+        "sip:+12155551212@carrier.example",
+        "sip:12155551212@carrier.example;user=phone",
+        "sip:12155551212@carrier.example:5070",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_number_however_it_is_written(scene: Scene, caller: str) -> None:
+    assert await scene.told(scene.identity(), orig=caller) == PASSED
+    callee = caller.replace("1212", "0131")
+    assert await scene.told(scene.identity(), orig=caller, dest=callee) == PASSED
+    assert failed(await scene.told(scene.identity(), orig=callee)) == INVALID
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_sip_address_needs_a_certificate_of_its_domain(scene: Scene) -> None:
     signer = issue("s", scene.middle, tn=None, names=["A.example", "*.b.example"])

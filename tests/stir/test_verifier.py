@@ -20,12 +20,13 @@ from gateway.calls.ports import Refuse
 from gateway.errors import CannotStart
 from gateway.settings import StirSection
 from gateway.sip.passport import party
+from gateway.stir import tnauthlist
 from gateway.stir.credential import judged
 from gateway.stir.rejected import Rejected
 from gateway.stir.verifier import Verifier
 from gateway.values import Verification
 from tests.peers.waiting import reactor
-from tests.stir.authority import NOW, Issued, issue, key_usage, of_number
+from tests.stir.authority import NOW, SPC_709J, Issued, issue, key_usage, of_number
 from tests.stir.repository import begins, says
 from tests.stir.scene import (
     BAD_INFO,
@@ -223,6 +224,10 @@ def _sha_1(s: Scene) -> Issued:
 
 SELF = issue("self", names=["a.example"])
 CRITICAL = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
+TN_CRITICAL = (
+    x509.UnrecognizedExtension(x509.ObjectIdentifier(tnauthlist.OID), SPC_709J),
+    True,
+)
 POLICIES = (
     x509.CertificatePolicies(
         [x509.PolicyInformation(x509.ObjectIdentifier("2.16.840.1.114569.1.1.1"), None)]
@@ -232,6 +237,10 @@ POLICIES = (
 CHAINS: dict[str, tuple[Callable[[Scene], Any], bool | str]] = {
     "without others, below the root": (lambda s: [issue("s", s.root)], True),
     "with critical policies": (lambda s: [issue("s", s.middle, also=[POLICIES]), s.middle], True),
+    "with a critical TNAuthList": (
+        lambda s: [issue("s", s.middle, tn=None, also=[TN_CRITICAL]), s.middle],
+        True,
+    ),
     "in any order of others": (lambda s: [s.signer, s.root, s.middle], True),
     "for this number": (
         lambda s: [issue("s", s.middle, tn=of_number("12155551212")), s.middle],

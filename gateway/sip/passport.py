@@ -45,6 +45,7 @@ _PARAM: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"[*#]?[0-9]{1,31}|\*[0-9*#]{1,31}")
 _SEPARATORS: Final = re.compile(r"[\s().\-]")
+_DIGITS: Final = re.compile(r"sips?:([0-9]{3,15})@.*")
 _NUMERIC_DATE: Final = re.compile(r"[0-9]{1,12}")
 
 
@@ -138,6 +139,14 @@ def party(text: str) -> Party:
     if uri.user.startswith("+") or (uri.param("user") or "").lower() == "phone":
         return Party("tn", canonical_number(unescape(uri.user.partition(";")[0])))
     return Party("uri", f"{uri.scheme}:{uri.user}@{uri.host.lower()}")
+
+
+def parties(text: str) -> tuple[Party, ...]:
+    """Whom it may mean to a signer: many carriers write numbers as bare digits (RFC 8224 §8.2)."""
+    strict = party(text)
+    if digits := _DIGITS.fullmatch(strict.value):
+        return (strict, Party("tn", digits[1]))
+    return (strict,)
 
 
 def sip_date(text: str) -> float:

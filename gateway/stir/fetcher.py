@@ -20,7 +20,7 @@ from OpenSSL import SSL
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
@@ -30,7 +30,7 @@ from twisted.web.client import (
     URI,
     Agent,
     BrowserLikePolicyForHTTPS,
-    PartialDownloadError,
+    RequestTransmissionFailed,
     ResponseDone,
     ResponseFailed,
 )
@@ -53,9 +53,10 @@ _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?([0-9]{1,10})")
 _ACCEPT: Final = "application/pem-certificate-chain, application/pkix-cert, */*;q=0.1"
 _FAILURES: Final = (
     ConnectError,
+    ConnectionDone,
     ConnectionLost,
     DNSLookupError,
-    PartialDownloadError,
+    RequestTransmissionFailed,
     ResponseFailed,
     SSL.Error,
     defer.TimeoutError,
@@ -84,8 +85,8 @@ class Fetcher:
 
     async def fetch(self, url: str) -> Fetched:
         """``Rejected`` as 436 where nothing comes of it."""
-        host = self._host(url)
-        route = _Route(self._reactor, self._tls, self._resolve, host in self._allowed)
+        host = _host(url)
+        route = _Route(self._reactor, self._tls, self._resolve, self._allowed)
         getting = Deferred.fromCoroutine(self._get(url, route))
         getting.addTimeout(self._section.fetch_s, self._reactor, _too_slow)
         try:
@@ -95,18 +96,6 @@ class Fetcher:
             raise _bad(f"{host}: {why}") from e
         finally:
             route.close()
-
-    def _host(self, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, port = (parts.hostname or "").rstrip("."), parts.port or 443
-        except ValueError as e:
-            raise _bad("the certificate's URL cannot be read") from e
-        if parts.scheme != "https" or not host or "@" in parts.netloc or not url.isprintable():
-            raise _bad("the certificate's URL is not a plain https URL")
-        if port not in _PORTS and host not in self._allowed:
-            raise _bad(f"the certificate's URL has port {port}; 443 and 8443 are taken")
-        return host
 
     async def _get(self, url: str, route: _Route) -> Fetched:
         agent = Agent.usingEndpointFactory(self._reactor, route)
@@ -118,6 +107,17 @@ class Fetcher:
         response.deliverBody(body)
         data = await body.done
         return Fetched(data, _max_age(response.headers.getRawHeaders("Cache-Control", [])))
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError as e:
+        raise _bad("the certificate's URL cannot be read") from e
+    plain = url.isascii() and url.isprintable() and "@" not in parts.netloc
+    if parts.scheme != "https" or not parts.hostname or not plain:
+        raise _bad("the certificate's URL is not a plain https URL")
+    return parts.hostname
 
 
 def _bad(why: str) -> Rejected:
@@ -209,12 +209,16 @@ class _Route:
     """The way of one request; ``close`` leaves no connection behind."""
 
     def __init__(
-        self, reactor: Any, tls: BrowserLikePolicyForHTTPS, resolve: Resolve, anywhere: bool
+        self,
+        reactor: Any,
+        tls: BrowserLikePolicyForHTTPS,
+        resolve: Resolve,
+        allowed: frozenset[str],
     ) -> None:
         self._reactor = reactor
         self._tls = tls
         self._resolve = resolve
-        self._anywhere = anywhere
+        self._allowed = allowed
         self._connections: list[_Bounded] = []
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
@@ -225,9 +229,12 @@ class _Route:
         return endpoint
 
     async def connected(self, factory: IProtocolFactory, host: str, port: int) -> IProtocol:
+        anywhere = host.lower() in self._allowed
+        if port not in (range(1, 65_536) if anywhere else _PORTS):
+            raise _bad(f"{host}: port {port} is none of certificates; 443 and 8443 are taken")
         last: Exception = DNSLookupError("has no address")
         for address in await self._resolve(host):
-            if not (self._anywhere or is_public(address)):
+            if not (anywhere or is_public(address)):
                 last = _bad(f"{host}: has an address that is not public; see stir.allow_hosts")
                 continue
             v6 = isinstance(ipaddress.ip_address(address.partition("%")[0]), ipaddress.IPv6Address)

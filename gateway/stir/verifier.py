@@ -18,6 +18,7 @@ from gateway.sip.passport import (
     Passport,
     SignedIdentity,
     parse_identity,
+    parties,
     party,
     split_identities,
 )
@@ -119,23 +120,22 @@ class Verifier:
             return None
         if read.alg != ES256:
             raise Rejected("unsupported_credential", "signed with another algorithm than ES256")
-        caller, callee = party(orig), party(dest)
         if read.passport is None:
-            read = _completed(read, caller, callee, date)
+            read = _completed(read, orig, dest, date)
         passport = read.passport
         assert passport is not None
         if abs(now - passport.iat) > self._section.max_age_s:
             raise Rejected("stale_date", f"signed {now - passport.iat:.0f} s ago")
-        if passport.orig != caller:
+        if passport.orig not in parties(orig):
             raise Rejected("invalid_identity_header", "signed for another caller")
-        if callee not in passport.dest:
+        if not set(parties(dest)) & set(passport.dest):
             raise Rejected("invalid_identity_header", "signed for another callee")
         credential = await self._cache.get(read.info, now)
         if not credential.not_before <= now <= credential.not_after:
             raise Rejected("unsupported_credential", "the certificate is not valid at this time")
         if not read.fits(credential.key):
             raise Rejected("invalid_identity_header", "the signature does not fit")
-        self._entitled(credential, caller)
+        self._entitled(credential, passport.orig)
         return passport
 
     def _entitled(self, credential: Credential, caller: Party) -> None:
@@ -150,12 +150,10 @@ class Verifier:
             raise Rejected("unsupported_credential", "the certificate is not for that number")
 
 
-def _completed(
-    read: SignedIdentity, caller: Party, callee: Party, date: float | None
-) -> SignedIdentity:
+def _completed(read: SignedIdentity, orig: str, dest: str, date: float | None) -> SignedIdentity:
     if date is None:
         raise SipSyntaxError("the compact form needs a Date header")
-    return read.completed(caller, (callee,), int(date))
+    return read.completed(party(orig), (party(dest),), int(date))
 
 
 def _unproven(why: Rejected | None) -> Verification:

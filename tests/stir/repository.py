@@ -111,7 +111,7 @@ class Repository:
         site = WrappingFactory(Site(_Paths(self)))
         site.protocol = _Watched
         site.repository = self
-        self._port = reactor.listenSSL(0, site, _tls(self.server), interface=self.host)
+        self._port = reactor.listenSSL(0, site, tls_options(self.server), interface=self.host)
 
     async def stop(self) -> None:
         await self._port.stopListening()
@@ -142,7 +142,7 @@ class Repository:
         return file
 
 
-def _tls(issued: Issued) -> Any:
+def tls_options(issued: Issued) -> Any:
     return CertificateOptions(
         privateKey=crypto.PKey.from_cryptography_key(issued.key),
         certificate=crypto.X509.from_cryptography(issued.certificate),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_twisted
 from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Factory, Protocol
 
 from gateway.errors import CannotStart
 from gateway.settings import StirSection
@@ -14,7 +15,7 @@ from gateway.stir.addresses import system_resolver
 from gateway.stir.verifier import Verifier
 from tests.peers.waiting import reactor
 from tests.stir.authority import issue
-from tests.stir.repository import begins, endless, redirects, says
+from tests.stir.repository import begins, endless, redirects, says, tls_options
 from tests.stir.scene import BAD_INFO, PASSED, failed
 
 if TYPE_CHECKING:
@@ -82,6 +83,51 @@ async def test_endless_headers(scene: Scene) -> None:
     scene.repository.answers["/good.pem"] = answer
     assert failed(await scene.told(scene.identity())) == BAD_INFO
     await scene.repository.all_closed()
+
+
+class Rude(Protocol):
+    """Says one thing to whoever connects, and hangs up (or does not)."""
+
+    def __init__(self, says: bytes, stays: bool) -> None:
+        self._says = says
+        self._stays = stays
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.write(self._says)
+        if not self._stays:
+            transport.loseConnection()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(
+    ("what", "stays"),
+    [
+        (b"", False),
+        (b"", True),
+        (b"SIP/2.0 200 OK\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\n", False),
+        (b"\xff" * 1000, True),
+        (b"x" * 200_000, True),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_servers_that_speak_no_http(
+    scene: Scene, tls: bool, what: bytes, stays: bool
+) -> None:
+    factory = Factory.forProtocol(lambda: Rude(what, stays))
+    if tls:
+        options = tls_options(scene.repository.server)
+        port: Any = reactor.listenSSL(0, factory, options, interface="127.0.0.1")
+    else:
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    text = scene.identity(x5u=f"https://127.0.0.1:{port.getHost().port}/x")
+    found = await scene.told(text, scene.verifier(fetch_s=0.5))
+    await port.stopListening()
+    assert failed(found) == BAD_INFO
+    assert found.why.startswith("127.0.0.1: ")
 
 
 @pytest_twisted.ensureDeferred
@@ -165,7 +211,8 @@ async def test_private_addresses_by_number_and_by_the_systems_names(scene: Scene
         ("https://user@certs.example/x", "not a plain https URL"),
         ("https:///x", "not a plain https URL"),
         ("certs.example", "not a plain https URL"),
-        ("https://certs.example:99999/x", "cannot be read"),
+        ("https://certs.example:99999/x", "port 99999"),
+        ("https://127.0.0.1:99999/x", "port 99999"),  # which is allowed as a host
         ("https://certs.example:22/x", "port 22"),
         ("https://[::1/x", "cannot be read"),
     ],

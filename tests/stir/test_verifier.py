@@ -20,12 +20,13 @@ from gateway.calls.ports import Refuse
 from gateway.errors import CannotStart
 from gateway.settings import StirSection
 from gateway.sip.passport import party
+from gateway.stir import tnauthlist
 from gateway.stir.credential import judged
 from gateway.stir.rejected import Rejected
 from gateway.stir.verifier import Verifier
 from gateway.values import Verification
 from tests.peers.waiting import reactor
-from tests.stir.authority import NOW, Issued, issue, key_usage, of_number
+from tests.stir.authority import NOW, SPC_709J, Issued, issue, key_usage, of_number
 from tests.stir.repository import begins, says
 from tests.stir.scene import (
     BAD_INFO,
@@ -86,6 +87,23 @@ async def test_the_compact_form_is_completed_with_the_date_header(scene: Scene) 
 async def test_one_of_several_destinations(scene: Scene) -> None:
     dest = (party("+12155550000"), party(DEST))
     assert await scene.told(scene.identity(dest=dest)) == PASSED
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "tel:+1-215-555-1212",
+        "sip:+12155551212@carrier.example",
+        "sip:12155551212@carrier.example;user=phone",
+        "sip:12155551212@carrier.example:5070",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_number_however_it_is_written(scene: Scene, caller: str) -> None:
+    assert await scene.told(scene.identity(), orig=caller) == PASSED
+    callee = caller.replace("1212", "0131")
+    assert await scene.told(scene.identity(), orig=caller, dest=callee) == PASSED
+    assert failed(await scene.told(scene.identity(), orig=callee)) == INVALID
 
 
 @pytest_twisted.ensureDeferred
@@ -206,6 +224,10 @@ def _sha_1(s: Scene) -> Issued:
 
 SELF = issue("self", names=["a.example"])
 CRITICAL = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
+TN_CRITICAL = (
+    x509.UnrecognizedExtension(x509.ObjectIdentifier(tnauthlist.OID), SPC_709J),
+    True,
+)
 POLICIES = (
     x509.CertificatePolicies(
         [x509.PolicyInformation(x509.ObjectIdentifier("2.16.840.1.114569.1.1.1"), None)]
@@ -215,6 +237,10 @@ POLICIES = (
 CHAINS: dict[str, tuple[Callable[[Scene], Any], bool | str]] = {
     "without others, below the root": (lambda s: [issue("s", s.root)], True),
     "with critical policies": (lambda s: [issue("s", s.middle, also=[POLICIES]), s.middle], True),
+    "with a critical TNAuthList": (
+        lambda s: [issue("s", s.middle, tn=None, also=[TN_CRITICAL]), s.middle],
+        True,
+    ),
     "in any order of others": (lambda s: [s.signer, s.root, s.middle], True),
     "for this number": (
         lambda s: [issue("s", s.middle, tn=of_number("12155551212")), s.middle],

@@ -39,12 +39,12 @@ NAMES = {
     "dmgw_rtp_jitter_seconds": ("histogram", set()),
     "dmgw_mos": ("histogram", set()),
     "dmgw_reactor_lag_seconds": ("histogram", set()),
-    "dmgw_dns_queries": ("counter", {"type", "result"}),
+    "dmgw_dns_queries_total": ("counter", set()),
     "dmgw_dns_query_seconds": ("histogram", set()),
-    "dmgw_trunk_registered": ("gauge", {"trunk"}),
-    "dmgw_trunk_targets": ("gauge", {"trunk", "state"}),
-    "dmgw_trunk_calls_active": ("gauge", {"trunk"}),
-    "dmgw_trunk_attempts": ("counter", {"trunk", "result"}),
+    "dmgw_trunk_registered": ("gauge", set()),
+    "dmgw_trunk_targets": ("gauge", set()),
+    "dmgw_trunk_calls_active": ("gauge", set()),
+    "dmgw_trunk_attempts_total": ("counter", set()),
     "dmgw_build_info": ("gauge", {"version", "python"}),
 }
 

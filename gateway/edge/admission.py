@@ -85,6 +85,9 @@ class Admission:
             ((ip_network(source), trunk.name) for trunk in trunks for source in trunk.sources),
             key=lambda entry: -entry[0].prefixlen,
         )
+        self._certified = {
+            name.lower(): trunk.name for trunk in trunks for name in trunk.certificate_names
+        }
         self._believed = frozenset(trunk.name for trunk in trunks if trunk.trusted)
         self._registrar = registrar
         self._now = now
@@ -101,13 +104,17 @@ class Admission:
         name = self._trusted.get(flow.peer.host)
         if name is not None:
             return Admitted(None, name, believed=True)
-        trunk = self._trunk_at(flow.peer.host)
+        trunk = self._trunk_named(flow) or self._trunk_at(flow.peer.host)
         if trunk is not None:
             return Admitted(None, trunk, trunk, trunk in self._believed)
         caller = self._from_account(request)
         if caller is not None and self._registrar.is_at(caller, flow):
             return Admitted(caller, caller)
         return self._digest(request, "Proxy-Authorization", caller)
+
+    def _trunk_named(self, flow: Flow) -> str | None:
+        """By a verified certificate (RFC 5922 §7.2); no wildcards."""
+        return next((self._certified[n] for n in flow.names if n in self._certified), None)
 
     def _trunk_at(self, host: str) -> str | None:
         try:

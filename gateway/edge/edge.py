@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from gateway.calls.ports import Anchor, Clock, EdgeMeters, IncomingCalls, Wills
 from gateway.edge.admission import Admission
 from gateway.edge.client import Client
+from gateway.edge.connections import Connections
 from gateway.edge.dialogs import Dialog, Dialogs, Role
 from gateway.edge.flows import Flow, Flows, udp_flow
 from gateway.edge.icmp import listen_udp
@@ -22,6 +24,8 @@ from gateway.edge.listeners import Datagrams, StreamEvents, Streams
 from gateway.edge.outward import OutwardPath
 from gateway.edge.passages import Passage
 from gateway.edge.registrar import Registrar
+from gateway.edge.tls import ServerContexts, check
+from gateway.edge.websocket import WebSockets
 from gateway.edge.wire import Wire
 from gateway.errors import CannotStart
 from gateway.settings import SipSection, Trunk
@@ -29,7 +33,7 @@ from gateway.sip.errors import SipParseError, SipSyntaxError
 from gateway.sip.message import Message, Request, response_to
 from gateway.sip.parser import parse_datagram
 from gateway.sip.proxying import add_received
-from gateway.values import Contact, HostPort, LegId, SipAddress
+from gateway.values import Contact, HostPort, LegId, SipAddress, Transport
 
 log = structlog.get_logger()
 
@@ -42,6 +46,12 @@ FORGOTTEN_S = 90_000.0
 def _plain(text: str) -> str:
     """What a reason phrase can hold of it."""
     return "".join(c if c.isprintable() and c.isascii() else "?" for c in text)[:180]
+
+
+def name_of(trunk: Trunk) -> str:
+    """What its certificate has to bear: the domain that is looked up."""
+    place = trunk.address
+    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
 
 
 class Edge:
@@ -71,6 +81,11 @@ class Edge:
         self._admission = Admission(settings, passwords, self._registrar, self._now, trunks)
         self._anchors: dict[str, Anchor] = {}
         self._udp = Datagrams(self._from_outside, self._refused)
+        self._udp6: Datagrams | None = None
+        self._accepting: list[Streams | WebSockets] = []
+        self._at_ports: dict[Transport, int] = {}
+        self._contexts: ServerContexts | None = None
+        self._trust = {name_of(t): t.ca_file for t in trunks}
         self._inside = Datagrams(self._from_inside)
         self._ports: list[Any] = []
         self._sweeping = LoopingCall(self.sweep)
@@ -87,7 +102,11 @@ class Edge:
         s = self._settings
         try:
             udp, tcp = await self._bind_outer()
+            self._bind_secure()
             inner = self._reactor.listenUDP(0, self._inside, "127.0.0.1", 65_536)
+        except CannotStart:
+            await self.stop()
+            raise
         except CannotListenError as e:
             await self.stop()
             problem = f"cannot listen for SIP on {s.host}:{s.port}: {e.socketError}; "
@@ -103,6 +122,9 @@ class Edge:
             public=public,
             inner=self.inner,
             domain=s.domain,
+            ports=self._at_ports,
+            public6=None if s.host6 is None else HostPort(s.host6, at.port),
+            udp6=self._udp6,
             udp=self._udp,
             inside=self._inside,
             flows=self._flows,
@@ -128,14 +150,27 @@ class Edge:
             self._passage,
         )
         self.client = Client(self._wire, self._clock)
+        self._connections = Connections(
+            self._reactor,
+            self._flows,
+            self._stream_events,
+            s.max_message_bytes,
+            s.tcp_idle_s,
+            s.tls,
+            self._authorities,
+        )
+        self._flows.reach = self._connections.reach
         self._sweeping.start(SWEEP_S, now=False)
         log.info("sip_listening", address=str(outer), domain=s.domain, tcp=tcp.getHost().port)
 
     async def _bind_outer(self) -> tuple[Any, Any]:
         s = self._settings
-        events = StreamEvents(self._from_stream, self._flow_closed, self._meters.dropped)
-        factory = Streams(events, self._flows, s.tcp_connections, s.max_message_bytes, s.tcp_idle_s)
-        self._streams = factory
+        self._stream_events = events = StreamEvents(
+            self._from_stream, self._flow_closed, self._meters.dropped
+        )
+        limits = (s.tcp_connections, s.max_message_bytes, s.tcp_idle_s)
+        factory = Streams(events, self._flows, *limits)
+        self._accepting.append(factory)
         # with port 0 the system chooses one that is free for UDP; it may be taken for TCP
         for attempt in range(FREE_PORT_TRIES):
             udp: Any = listen_udp(self._reactor, s.port, self._udp, s.host, 65_536)
@@ -147,8 +182,60 @@ class Edge:
                     raise
                 continue
             self._ports += [udp, tcp]
-            return udp, tcp
-        raise AssertionError("the last attempt returns or raises")
+            break
+        port = udp.getHost().port
+        if s.host6 is not None:
+            self._udp6 = Datagrams(self._from_outside, self._refused)
+            self._ports.append(listen_udp(self._reactor, port, self._udp6, s.host6, 65_536))
+            self._ports.append(self._reactor.listenTCP(port, factory, interface=s.host6))
+        return udp, tcp
+
+    def _bind_secure(self) -> None:
+        """TLS and WebSockets, where they are wanted."""
+        s = self._settings
+        limits = (s.tcp_connections, s.max_message_bytes, s.tcp_idle_s)
+        hosts = [h for h in (s.host, s.host6) if h is not None]
+        check(s.tls, tuple(self._trust.values()))
+        if s.tls.wanted:
+            self._contexts = ServerContexts(s.tls)
+        if s.tls.port is not None and self._contexts is not None:
+            factory = Streams(self._stream_events, self._flows, *limits, secure=True)
+            self._accepting.append(factory)
+            self._listen("tls", s.tls.port, factory, hosts, self._contexts)
+        for kind, port in (("ws", s.websocket.port), ("wss", s.websocket.secure_port)):
+            if port is None:
+                continue
+            sockets = WebSockets(
+                self._stream_events,
+                self._flows,
+                "wss" if kind == "wss" else "ws",
+                s.tcp_connections,
+                s.max_message_bytes,
+                s.websocket.allowed_origins,
+            )
+            self._accepting.append(sockets)
+            secure = self._contexts if kind == "wss" else None
+            self._listen("wss" if kind == "wss" else "ws", port, sockets, hosts, secure)
+
+    def _listen(
+        self,
+        kind: Transport,
+        port: int,
+        factory: Any,
+        hosts: Sequence[str],
+        contexts: ServerContexts | None,
+    ) -> None:
+        for host in hosts:
+            if contexts is None:
+                listening = self._reactor.listenTCP(port, factory, interface=host)
+            else:
+                listening = self._reactor.listenSSL(port, factory, contexts, interface=host)
+            self._ports.append(listening)
+            port = listening.getHost().port
+        self._at_ports[kind] = port
+
+    def _authorities(self, name: str) -> Path | None:
+        return self._trust.get(name)
 
     def serve(self, calls: IncomingCalls) -> None:
         self.inward.calls = calls
@@ -160,8 +247,10 @@ class Edge:
         """Close everything, open connections too.  Idempotent."""
         ports, self._ports = self._ports, []
         if ports:
-            self._streams.close_all()
+            for factory in self._accepting:
+                factory.close_all()
             if self._sweeping.running:  # it was started in full
+                self._connections.close_all()
                 self._sweeping.stop()
                 self.inward.stop()
                 self.outward.stop()
@@ -171,6 +260,8 @@ class Edge:
 
     def sweep(self) -> None:
         """Forget what is over; it happens by itself every ``SWEEP_S`` seconds."""
+        if self._contexts is not None:
+            self._contexts.look()
         self._registrar.sweep()
         self.inward.sweep()
         self.outward.sweep()
@@ -272,6 +363,8 @@ class Edge:
     def _dialog_changed(self, dialog: Dialog, alive: bool) -> None:
         if self.wills is None or dialog.worker not in self._workers:
             return
+        if dialog.flow.transport not in ("udp", "tcp"):
+            return  # a worker cannot speak for us there
         last = self.outward.last_word(dialog) if alive else None
         self.wills.keep(dialog.worker, dialog.name, last)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
@@ -16,25 +17,45 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """``name`` is opaque to everyone but the edge."""
+    """``name`` is opaque to all but the edge; ``names`` are those of a verified certificate."""
 
     name: str
     transport: Transport
     peer: HostPort
+    names: frozenset[str] = frozenset()
+
+    @property
+    def is_stream(self) -> bool:
+        """It delivers what is sent, or tells that it cannot (RFC 3261 §17)."""
+        return self.transport != "udp"
 
 
 class Flows:
-    """The open TCP connections by name; a UDP flow needs no keeping: its name says its address."""
+    """The open connections by name; a UDP flow needs no keeping: its name says its address.
+
+    ``reach`` opens those whose name says where they lead.
+    """
 
     def __init__(self) -> None:
         self._connections: dict[str, tuple[Flow, Sender]] = {}
         self._serial = 0
+        self.reach: Callable[[str], Flow | None] = lambda _name: None
 
-    def opened(self, peer: HostPort, send: Sender) -> Flow:
+    def opened(
+        self,
+        peer: HostPort,
+        send: Sender,
+        transport: Transport = "tcp",
+        names: frozenset[str] = frozenset(),
+    ) -> Flow:
         self._serial += 1
-        flow = Flow(f"tcp:{self._serial}", "tcp", peer)
+        flow = Flow(f"{transport}:{self._serial}", transport, peer, names)
         self._connections[flow.name] = (flow, send)
         return flow
+
+    def opened_as(self, flow: Flow, send: Sender) -> None:
+        """A connection of ours."""
+        self._connections[flow.name] = (flow, send)
 
     def closed(self, flow: Flow) -> None:
         self._connections.pop(flow.name, None)
@@ -52,7 +73,7 @@ class Flows:
                 return Flow(name, "udp", HostPort(host, int(port)))
             return None
         found = self._connections.get(name)
-        return None if found is None else found[0]
+        return self.reach(name) if found is None and kind == "to" else found and found[0]
 
     def __len__(self) -> int:
         return len(self._connections)

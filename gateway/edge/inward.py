@@ -295,7 +295,7 @@ class InwardPath:
         if request.method == "INFO":
             request = as_relay(request)
         dialog.remote_cseq = max(dialog.remote_cseq, request.cseq.number)
-        if flow.transport == "tcp":
+        if flow.is_stream:
             dialog.flow = flow  # it may have connected anew
         if request.method in ("INVITE", "UPDATE"):
             dialog.remote_target = target_of(request) or dialog.remote_target
@@ -408,7 +408,7 @@ class InwardPath:
             if not entry.given_up:
                 self._wire.respond(entry.flow, ready)
             return
-        if entry.final is not None and entry.flow.transport == "tcp":
+        if entry.final is not None and entry.flow.is_stream:
             return  # a retransmission over loopback; TCP has delivered the first
         self._note(response, entry, branch.removeprefix(COOKIE))
         key = branch.removeprefix(COOKIE)
@@ -430,7 +430,7 @@ class InwardPath:
     def _way_back(self, flow: Flow, via: Via) -> Flow:
         """Where responses go: the connection, the source with ``rport`` (RFC 3581 §4), or the
         source's host at the port its Via names (RFC 3261 §18.2.2)."""
-        if flow.transport == "tcp" or via.rport is not None:
+        if flow.is_stream or via.rport is not None:
             return flow
         peer = HostPort(flow.peer.host, via.port or 5060)
         if self._is_worker(peer) or peer in (self._wire.inner, self._wire.outer):

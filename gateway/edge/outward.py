@@ -283,7 +283,7 @@ class OutwardPath:
         have us send where the sender could not.
         """
         flow = dialog.flow
-        if flow.transport == "tcp" or not isinstance(uri, SipUri) or uri.host != flow.peer.host:
+        if flow.is_stream or not isinstance(uri, SipUri) or uri.host != flow.peer.host:
             return flow
         peer = HostPort(uri.host, uri.port or 5060)
         if self._is_worker(peer) or peer in (self._wire.inner, self._wire.outer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.calls.ports import EdgeMeters
@@ -13,7 +13,7 @@ from gateway.sip.message import Headers, Request, Response
 from gateway.sip.proxying import COOKIE, decremented, with_vias
 from gateway.sip.sdp import has_long_host
 from gateway.sip.uri import SipUri
-from gateway.values import HostPort
+from gateway.values import HostPort, Transport
 
 MARKS = "X-DMGW-"
 LEG = "X-DMGW-Leg"
@@ -32,6 +32,10 @@ class Wire:
     public: HostPort
     inner: HostPort
     domain: str
+    ports: Mapping[Transport, int]
+    """At which we can be reached by a transport other than UDP and TCP."""
+    public6: HostPort | None
+    udp6: Datagrams | None
     udp: Datagrams
     inside: Datagrams
     flows: Flows
@@ -41,7 +45,8 @@ class Wire:
     def send(self, flow: Flow, data: bytes) -> bool:
         """Send outwards; ``False`` when the connection is gone."""
         if flow.transport == "udp":
-            return self.udp.send(data, flow.peer)
+            socket = self.udp6 if ":" in flow.peer.host else self.udp
+            return socket is not None and socket.send(data, flow.peer)
         connection = self.flows.connection(flow.name)
         if connection is None:
             return False
@@ -60,7 +65,8 @@ class Wire:
         self.inside.send(data, worker)
 
     def outer_via(self, flow: Flow, branch: str | None = None) -> Via:
-        via = Via(flow.transport.upper(), self.public.host, self.public.port, (("rport", None),))
+        at = self._at(flow)
+        via = Via(flow.transport.upper(), _written(at.host), at.port, (("rport", None),))
         return via if branch is None else via.with_param("branch", branch)
 
     def inner_via(self, branch: str) -> Via:
@@ -71,9 +77,16 @@ class Wire:
         return f"<sip:{self.inner};lr>"
 
     def contact(self, token: str, flow: Flow) -> str:
-        params = (("transport", "tcp"),) if flow.transport == "tcp" else ()
-        uri = SipUri("sip", token, None, self.public.host, self.public.port, params)
+        at = self._at(flow)
+        kind = "ws" if flow.transport == "wss" else flow.transport
+        params = (("transport", kind),) if flow.is_stream else ()
+        uri = SipUri("sip", token, None, _written(at.host), at.port, params)
         return f"<{uri}>"
+
+    def _at(self, flow: Flow) -> HostPort:
+        """Our address as this flow's other end is to write it."""
+        base = self.public6 if ":" in flow.peer.host and self.public6 else self.public
+        return HostPort(base.host, self.ports.get(flow.transport, base.port))
 
     def towards_worker(self, request: Request, key: str, uri: str) -> Request:
         """A request as a worker is to see it."""
@@ -104,11 +117,21 @@ class Wire:
         """A Route or Request-URI that means this edge."""
         if not isinstance(uri, SipUri):
             return False
-        host, port = uri.host.lower(), uri.port or 5060
-        for own in (self.outer, self.public, self.inner):
-            if host == own.host.lower() and port == own.port:
+        host = uri.host.lower().strip("[]")
+        secure = uri.transport == "tls" or uri.scheme == "sips"
+        port = uri.port or (5061 if secure else 5060)
+        others = set(self.ports.values())
+        for own in (self.outer, self.public, self.public6):
+            if own is not None and host == own.host.lower() and port in {own.port, *others}:
                 return True
-        return host == self.domain.lower() and uri.port in (None, self.public.port)
+        if host == self.inner.host and port == self.inner.port:
+            return True
+        return host == self.domain.lower() and uri.port in (None, self.public.port, *others)
+
+
+def _written(host: str) -> str:
+    """IPv6 addresses have brackets in URIs and Via (RFC 3261 §25.1)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def unmarked(headers: Headers) -> Headers:

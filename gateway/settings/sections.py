@@ -30,6 +30,7 @@ from gateway.settings.kinds import (
 )
 from gateway.settings.routing import RoutingSection
 from gateway.settings.stir import StirSection
+from gateway.settings.transports import TlsSection, WebSocketSection
 from gateway.settings.trunks import Trunk
 from gateway.values import HANDLE
 
@@ -63,6 +64,9 @@ class SipSection(Section):
 
     host: Host = "127.0.0.1"
     port: Port = 5060
+    host6: Address | None = Field(None, description="IPv6 address it listens at besides")
+    tls: TlsSection = TlsSection()
+    websocket: WebSocketSection = WebSocketSection()
     domain: Host = "dm.localhost"
     public_host: Host | None = Field(
         None, description="address written into Via and Contact, where it is not host (1:1 NAT)"

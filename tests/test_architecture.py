@@ -25,6 +25,7 @@ from gateway.settings import (
     TrustedSource,
 )
 from gateway.settings.routing import Hours, OwnNumber, Route, TrunkUse
+from gateway.settings.transports import Certificate
 
 TOP = Path(__file__).resolve().parent.parent
 GATEWAY = TOP / "gateway"
@@ -255,6 +256,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     **dict(_sections(Settings)),
     "sip.accounts[]": Account,
     "sip.trusted[]": TrustedSource,
+    "sip.tls.certificates[]": Certificate,
     "trunks[]": Trunk,
     "trunks[].register": TrunkRegistration,
     "trunks[].headers": HeaderRules,

@@ -10,6 +10,8 @@ from typing import Any, Final
 import structlog
 from cryptography import x509
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from zope.interface import implementer
 
 from gateway.errors import CannotStart
 from gateway.settings.transports import TlsSection
@@ -51,8 +53,9 @@ def _why(error: Exception) -> str:
     return ", ".join(texts) or "it cannot be read"
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class ServerContexts:
-    """What a listener offers.  Twisted asks ``getContext`` for every connection."""
+    """What a listener offers, to each connection as it is then."""
 
     def __init__(self, section: TlsSection) -> None:
         self._section = section
@@ -60,8 +63,8 @@ class ServerContexts:
         self._seen = self._stamps()
         self._default, self._named = self._made()
 
-    def getContext(self) -> SSL.Context:
-        return self._default
+    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:
+        return SSL.Connection(self._default, None)
 
     def _made(self) -> tuple[SSL.Context, dict[bytes, SSL.Context]]:
         s = self._section

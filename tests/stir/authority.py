@@ -104,6 +104,8 @@ def issue(
 
 
 def _general(text: str) -> x509.GeneralName:
+    if text.startswith("URI:"):
+        return x509.UniformResourceIdentifier(text[4:])
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

@@ -18,7 +18,16 @@ from gateway.edge.info import as_relay
 from gateway.edge.invites import read_invite
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
-from gateway.edge.wire import LEG, Wire, target_of, unmarked, with_contact, without_hazard
+from gateway.edge.wire import (
+    LEG,
+    OFFERS,
+    SOURCE,
+    Wire,
+    target_of,
+    unmarked,
+    with_contact,
+    without_hazard,
+)
 from gateway.errors import BadAddress, GatewayError
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import Via, is_sip
@@ -290,6 +299,9 @@ class InwardPath:
         return ready.replaced(headers=with_vias(ready.headers, (via, *request.vias)))
 
     def _send(self, entry: Inward, worker: HostPort, request: Request) -> None:
+        if request.method in OFFERS:
+            headers = request.headers.with_last(SOURCE, entry.flow.peer.host)
+            request = request.replaced(headers=headers)
         entry.worker = worker
         entry.forwarded = request.to_bytes()
         self._wire.to_worker(worker, entry.forwarded)

@@ -23,7 +23,17 @@ from gateway.edge.dialogs import (
 from gateway.edge.flows import Flow, direct
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Outward, Table
-from gateway.edge.wire import FLOW, LEG, Wire, target_of, unmarked, with_contact, without_hazard
+from gateway.edge.wire import (
+    FLOW,
+    LEG,
+    OFFERS,
+    SOURCE,
+    Wire,
+    target_of,
+    unmarked,
+    with_contact,
+    without_hazard,
+)
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import parse_name_addr
 from gateway.sip.message import Request, Response, response_to
@@ -250,6 +260,8 @@ class OutwardPath:
         if forms_dialog:
             # last, so that the reversed route set of the worker begins with it (§12.1.2)
             headers = headers.with_last("Record-Route", self._wire.inner_route)
+        if entry.method in OFFERS:
+            headers = headers.with_last(SOURCE, entry.flow.peer.host)
         headers, body = without_hazard(headers, response.body)
         ready = response.replaced(headers=headers, body=body)
         self._wire.to_worker(entry.worker, ready.to_bytes())

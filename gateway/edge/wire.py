@@ -17,6 +17,9 @@ from gateway.values import HostPort
 MARKS = "X-DMGW-"
 LEG = "X-DMGW-Leg"
 FLOW = "X-DMGW-Flow"
+SOURCE = "X-DMGW-Source"
+"""Where an offer or an answer came from, for a worker: RTP may come from there, too."""
+OFFERS = ("INVITE", "UPDATE")
 
 
 @dataclass(slots=True)

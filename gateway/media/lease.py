@@ -60,6 +60,7 @@ class Lease:
                 from_name=target.from_name,
                 flow=target.flow or "",
                 headers=[{"name": n, "value": v} for n, v in target.headers],
+                **c.profile_fields(target.profile),
             )
         except MediaFailed:
             self._unwatch(leg)
@@ -68,7 +69,7 @@ class Lease:
     async def expect_sip_leg(self, leg: LegId, profile: LegProfile = EXPECTED) -> None:
         self._watch(leg)
         try:
-            await self._ask(c.ExpectLeg, leg=leg)
+            await self._ask(c.ExpectLeg, leg=leg, **c.profile_fields(profile))
         except MediaFailed:
             self._unwatch(leg)
             raise

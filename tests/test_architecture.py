@@ -68,7 +68,10 @@ TOP_LEVEL = {
     "systemd",
     "tests",
 }
-PJSUA2_MODULES = {"gateway.media.endpoint", "gateway.media.leg", "gateway.media.playing"}
+PJSUA2_MODULES = {
+    f"gateway.media.{name}"
+    for name in ("accounts", "dialog", "endpoint", "far_end", "leg", "playing")
+}
 REACTOR_MODULES = {
     "gateway.service",
     "gateway.cli",

@@ -21,7 +21,7 @@ from gateway.edge.passages import Passage, pass_on
 from gateway.edge.referrals import read_referral
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
-from gateway.edge.wire import LEG, Wire, target_of
+from gateway.edge.wire import LEG, OFFERS, SOURCE, Wire, target_of
 from gateway.errors import BadAddress, GatewayError
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.headers import Via, is_sip
@@ -278,6 +278,9 @@ class InwardPath:
             self._wire.to_worker(entry.worker, cancel(invite).to_bytes())
 
     def _send(self, entry: Inward, worker: HostPort, request: Request) -> None:
+        if request.method in OFFERS:
+            headers = request.headers.with_last(SOURCE, entry.flow.peer.host)
+            request = request.replaced(headers=headers)
         entry.worker = worker
         entry.forwarded = request.to_bytes()
         self._wire.to_worker(worker, entry.forwarded)

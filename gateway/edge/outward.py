@@ -25,8 +25,10 @@ from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Outward, Table
 from gateway.edge.wire import (
     FLOW,
     LEG,
+    OFFERS,
     PATIENCE,
     REMOVE,
+    SOURCE,
     Wire,
     target_of,
     unmarked,
@@ -319,6 +321,8 @@ class OutwardPath:
         if forms_dialog:
             # last, so that the reversed route set of the worker begins with it (§12.1.2)
             headers = headers.with_last("Record-Route", self._wire.inner_route)
+        if entry.method in OFFERS:
+            headers = headers.with_last(SOURCE, entry.flow.peer.host)
         headers, body = without_hazard(headers, response.body)
         worker = entry.worker
         pass_on(

@@ -22,6 +22,9 @@ PATIENCE = "X-DMGW-Patience"
 """Seconds until an INVITE of which nothing is heard is given up."""
 REMOVE = "X-DMGW-Remove"
 """Headers that an INVITE to the outside is not to have."""
+SOURCE = "X-DMGW-Source"
+"""Where an offer or an answer came from, for a worker: RTP may come from there, too."""
+OFFERS = ("INVITE", "UPDATE")
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ class Bridge:
         self._legs = legs
         self._ways: set[tuple[str, str]] = set()
         self._muted: set[str] = set()
+        self._hushed: set[str] = set()
         self._joined: set[tuple[str, str]] = set()
 
     def connect(self, a: str, b: str) -> None:
@@ -38,6 +39,11 @@ class Bridge:
         (self._muted.add if muted else self._muted.discard)(leg)
         self._join()
 
+    def hush(self, leg: str, hushed: bool) -> None:
+        """The leg hears nobody: the tones of a digit are lost in speech."""
+        (self._hushed.add if hushed else self._hushed.discard)(leg)
+        self._join()
+
     def changed(self, leg: str) -> None:
         """The leg has a fresh media session: what was joined has to be joined again."""
         self._joined = {way for way in self._joined if leg not in way}
@@ -46,11 +52,12 @@ class Bridge:
     def forget(self, leg: str) -> None:
         """The leg is over; PJSIP has taken its port off the bridge."""
         self._muted.discard(leg)
+        self._hushed.discard(leg)
         self._ways = {way for way in self._ways if leg not in way}
         self._joined = {way for way in self._joined if leg not in way}
 
     def _join(self) -> None:
-        wanted = {(a, b) for a, b in self._ways if a not in self._muted}
+        wanted = {(a, b) for a, b in self._ways if a not in self._muted and b not in self._hushed}
         for a, b in self._joined - wanted:
             silence(self._legs[a], self._legs[b])
         self._joined &= wanted

@@ -5,17 +5,28 @@ Values stay far below AMP's 65,535 bytes.
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from twisted.protocols.amp import AmpList, Boolean, Command, Float, Integer, String, Unicode
 
 from gateway.errors import MediaFailed, SdpUnusable
+from gateway.values import LegProfile
 
 MAX_SDP: Final = 3000
 """Bytes of an offer.  PJSIP reads no more than 4000 of a datagram, headers and all."""
 BEAT_S: Final = 1.0
 
 _LEG = (b"leg", Unicode())
+_PROFILE = [
+    (b"codecs", Unicode()),  # with spaces between
+    (b"srtp", Unicode()),
+    (b"reliable", Unicode()),
+    (b"session_expires_s", Integer()),
+    (b"dtmf", Unicode()),
+    (b"username", Unicode()),
+    (b"password", Unicode()),
+]
 _ERRORS: dict[type[Exception], bytes] = {SdpUnusable: b"SDP_UNUSABLE", MediaFailed: b"MEDIA_FAILED"}
 
 
@@ -34,6 +45,7 @@ class OpenLeg(Command):
         (b"flow", Unicode()),
         (b"joins", Unicode()),
         (b"headers", AmpList([(b"name", Unicode()), (b"value", Unicode())])),
+        *_PROFILE,
     ]
     errors = _ERRORS
 
@@ -41,7 +53,7 @@ class OpenLeg(Command):
 class ExpectLeg(Command):
     """An INVITE with this leg's mark is about to come: from the edge, or from ``source``."""
 
-    arguments = [_LEG, (b"source", Unicode())]
+    arguments = [_LEG, (b"source", Unicode()), *_PROFILE]
     errors = _ERRORS
 
 
@@ -138,6 +150,15 @@ class Will(Command):
         (b"payload", String()),
     ]
     requiresAnswer = False
+
+
+def profile_fields(profile: LegProfile) -> dict[str, Any]:
+    """A profile as arguments of a command."""
+    return {**asdict(profile), "codecs": " ".join(profile.codecs)}
+
+
+def profile_of(fields: dict[str, Any]) -> LegProfile:
+    return LegProfile(**{**fields, "codecs": tuple(fields["codecs"].split())})
 
 
 class Drain(Command):

@@ -10,70 +10,48 @@ import os
 import re
 import socket
 import time
-import traceback
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, Final
 
 import pjsua2 as pj
 
+from gateway.media.accounts import Account, Accounts, Incoming, contained
 from gateway.media.options import Options
 
-ACCOUNTS: Final = ("outgoing", "incoming", "local")
-"""Towards the outside: plain RTP offered, or SDES taken where offered; and legs on loopback."""
 LEG_MARK: Final = "X-DMGW-Leg"
 
-Incoming = Callable[[int, str, str], None]
+Choose = Callable[[str, str], Account | None]
 Rejected = Callable[[int, str, str, str], None]
 
 _DTLS: Final = re.compile(r"^m=\S+ \S+ \S*TLS", re.I | re.M)
 LINGER_S: Final = 1.0
 """How long the bridge's clock outlives the last leg."""
 
-_PRIORITY_FIRST: Final = 250
+_PRIORITY: Final = 128
+_CODECS: Final = {"g722", "pcmu", "pcma", "ilbc", "gsm", "speex"}
 _WIDE: Final = {"G722", "speex"}
-
-
-def contained(callback: Callable[..., None]) -> Callable[..., None]:
-    """An exception that leaves a callback of PJSIP's goes through C++, and may abort all."""
-
-    @wraps(callback)
-    def guarded(self: Any, prm: Any) -> None:
-        try:
-            callback(self, prm)
-        except Exception:  # noqa: BLE001  # whatever it is: one leg's fault, not its neighbours'
-            traceback.print_exc()
-
-    return guarded
-
-
-class Account(pj.Account):  # type: ignore[misc]  # the binding has no types
-    def __init__(self, incoming: Incoming) -> None:
-        super().__init__()
-        self._incoming = incoming
-
-    @contained
-    def onIncomingCall(self, prm: Any) -> None:
-        self._incoming(prm.callId, prm.rdata.wholeMsg, prm.rdata.srcAddress)
 
 
 class _Library(pj.Endpoint):  # type: ignore[misc]
     """Chooses the account of an incoming INVITE, and hears of those PJSIP refuses by itself."""
 
-    def __init__(self, rejected: Rejected) -> None:
+    def __init__(self, choose: Choose, rejected: Rejected) -> None:
         super().__init__()
-        self.accounts: dict[str, int] = {}
-        self.local_sources: set[str] = set()
+        self.accounts: Accounts | None = None
+        self._choose = choose
         self._rejected = rejected
 
     @contained
     def onSelectAccount(self, prm: Any) -> None:
-        if _DTLS.search(prm.rdata.wholeMsg):
-            # an account that takes SRTP crashes on a keying that this PJSIP lacks; this says 488
-            name = "outgoing"
-        else:
-            name = "local" if prm.rdata.srcAddress in self.local_sources else "incoming"
-        prm.accountIndex = self.accounts[name]
+        if self.accounts is None:
+            return
+        message = prm.rdata.wholeMsg
+        # an account that takes SRTP crashes on a keying that this PJSIP lacks; the spare says 488
+        foreign = _DTLS.search(message) is not None
+        account = None if foreign else self._choose(message, prm.rdata.srcAddress)
+        account = account or self.accounts.spare
+        self.accounts.turn(account)
+        prm.accountIndex = account.getId()
 
     @contained
     def onRejectedIncomingCall(self, prm: Any) -> None:
@@ -81,8 +59,9 @@ class _Library(pj.Endpoint):  # type: ignore[misc]
 
 
 class Endpoint:
-    """``incoming(call id, message, source)`` and ``rejected(code, reason, message, source)`` tell
-    of INVITEs; a source is ``host:port``.
+    """``incoming(account, call id, message, source)`` and ``rejected(code, reason, message,
+    source)`` tell of INVITEs, ``choose(message, source)`` gives the account of one; a source is
+    ``host:port``.
     """
 
     def __init__(
@@ -90,6 +69,7 @@ class Endpoint:
         options: Options,
         incoming: Incoming,
         rejected: Rejected,
+        choose: Choose,
     ) -> None:
         self.options = options
         self.clock_hz = 16_000 if _WIDE & set(options.codecs) else 8_000
@@ -98,7 +78,7 @@ class Endpoint:
         self._silent_since = 0.0
         self.alive: set[object] = set()
         """Legs whose PJSIP call is not over; a call object must not be collected before."""
-        self._library = _Library(rejected)
+        self._library = _Library(choose, rejected)
         self._library.libCreate()
         self._library.libInit(self._config())
         transport = pj.TransportConfig()
@@ -109,9 +89,8 @@ class Endpoint:
         self.sip_port = int(address.rpartition(":")[2])
         self.sip_descriptor = _descriptor_of(self.sip_port)
         self._library.audDevManager().setNoDev()
-        self._prefer(options.codecs)
-        self.accounts = {name: self._account(name, incoming) for name in ACCOUNTS}
-        self._library.accounts = {n: a.getId() for n, a in self.accounts.items()}
+        self._enable()
+        self.accounts = self._library.accounts = Accounts(options, incoming)
 
     def _config(self) -> Any:
         config = pj.EpConfig()
@@ -129,21 +108,22 @@ class Endpoint:
         media.ptime = 0  # any other would overrule what the far end asks for
         media.quality = 1
         media.noVad = True
+        media.jbInit, media.jbMax = self.options.jitter_ms_init, self.options.jitter_ms_max
         media.ecTailLen = 0
         return config
 
-    def _prefer(self, codecs: tuple[str, ...]) -> None:
-        wanted = {name.lower(): rank for rank, name in enumerate(codecs)}
+    def _enable(self) -> None:
+        """All that a leg may ask for; each leg's own SDP names those that it does.
+
+        Equal priorities: PJSIP lists what is enabled in an order of its own.
+        """
+        self.codecs: set[str] = set()
         for info in self._library.codecEnum2():
-            name = info.codecId.partition("/")[0].lower()
-            rank = wanted.get(name)
-            priority = 0 if rank is None else _PRIORITY_FIRST - 10 * rank
-            if rank is not None and name == "speex":
-                # wideband first, then narrowband; the ultra-wide one is not offered
-                rate = info.codecId.split("/")[1]
-                priority = {"16000": priority, "8000": priority - 1}.get(rate, 0)
-            self._library.codecSetPriority(info.codecId, priority)
-            if priority:
+            name, rate = info.codecId.split("/")[:2]
+            known = name.lower() in _CODECS and (name.lower(), rate) != ("speex", "32000")
+            self._library.codecSetPriority(info.codecId, _PRIORITY if known else 0)
+            if known:
+                self.codecs.add(name.lower())
                 self._pack(info.codecId)
 
     def _pack(self, codec: str) -> None:
@@ -152,42 +132,6 @@ class Endpoint:
         frame_ms = param.info.frameLen
         param.setting.frmPerPkt = max(1, self.options.ptime_ms // frame_ms)
         self._library.codecSetParam(codec, param)
-
-    def _account(self, name: str, incoming: Incoming) -> Account:
-        options = self.options
-        config = pj.AccountConfig()
-        config.idUri = f"sip:{name}@127.0.0.1"
-        if name != "local":
-            config.sipConfig.proxies.append(f"sip:{options.proxy};lr")
-        config.natConfig.contactRewriteUse = 0
-        config.natConfig.viaRewriteUse = 0
-        config.natConfig.sdpNatRewriteUse = 0
-        config.natConfig.sipOutboundUse = 0
-        config.natConfig.udpKaIntervalSec = 0
-        media = config.mediaConfig
-        # each account goes round in a third of its own, so that ports rest before they are taken
-        # again: a far end that has not noticed the end of its call may still be sending there
-        third = (options.rtp_last - options.rtp_first + 1) // len(ACCOUNTS) // 2 * 2
-        media.transportConfig.port = options.rtp_first + ACCOUNTS.index(name) * third
-        media.transportConfig.portRange = third - 2
-        host = "127.0.0.1" if name == "local" else options.media_host
-        media.transportConfig.boundAddress = host
-        if name != "local" and options.public_host:
-            media.transportConfig.publicAddress = options.public_host
-        media.srtpUse = pj.PJMEDIA_SRTP_DISABLED if name == "outgoing" else pj.PJMEDIA_SRTP_OPTIONAL
-        media.srtpSecureSignaling = 0
-        media.lockCodecEnabled = False
-        account = Account(incoming)
-        account.create(config)
-        return account
-
-    def legs_come_from(self, source: str) -> None:
-        """INVITEs from this address are for the ``local`` account: its media is on loopback."""
-        self._library.local_sources.add(source)
-
-    def legs_came_from(self, source: str) -> None:
-        """No more of them."""
-        self._library.local_sources.discard(source)
 
     def poll(self) -> None:
         """Handle what is due: SIP, timers, and events that came from media threads.

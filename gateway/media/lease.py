@@ -61,6 +61,7 @@ class Lease:
                 flow=target.flow or "",
                 joins=target.joins or "",
                 headers=[{"name": n, "value": v} for n, v in target.headers],
+                **c.profile_fields(target.profile),
             )
         except MediaFailed:
             self._unwatch(leg)
@@ -71,7 +72,8 @@ class Lease:
     ) -> None:
         self._watch(leg)
         try:
-            await self._ask(c.ExpectLeg, leg=leg, source="" if joined is None else str(joined))
+            source = "" if joined is None else str(joined)
+            await self._ask(c.ExpectLeg, leg=leg, source=source, **c.profile_fields(profile))
         except MediaFailed:
             self._unwatch(leg)
             raise

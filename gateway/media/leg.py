@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from random import randint
 from typing import Any, Final, Protocol
 
 import pjsua2 as pj
 
-from gateway.media.endpoint import Endpoint, contained
-from gateway.media.peer_sdp import unusable
+from gateway.media.accounts import Account
+from gateway.media.dialog import Dialog, cause_of, header, message_of, source_of
+from gateway.media.endpoint import Endpoint
+from gateway.media.far_end import FarEnd
+from gateway.media.leg_sdp import has_codec, rtp_port, srtp_fits, with_codecs, with_packet_time
 from gateway.media.playing import Playing
 from gateway.media.presses import Presses
-from gateway.values import LegEnd, LegMedia, LegStats, StreamStats
+from gateway.values import EXPECTED, LegEnd, LegMedia, LegProfile, LegStats, StreamStats
 
 _NAMES: Final = {"speex": "speex", "ilbc": "iLBC", "gsm": "GSM"}
 _PARTING_S: Final = 0.1
-_USUAL_PTIME_MS: Final = 20
-_DTMF_END: Final = 2
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 """In a header they would begin another one."""
 _UNANSWERED: Final = {pj.PJSIP_INV_STATE_INCOMING, pj.PJSIP_INV_STATE_EARLY}
-_SECURE: Final = {pj.PJMEDIA_TP_PROTO_RTP_SAVP, pj.PJMEDIA_TP_PROTO_RTP_SAVPF}
+_BUSY: Final = 70013
+"""PJ_EINVALIDOP: another offer is not answered yet."""
+_SRTP_ACTIVE: Final = re.compile(r"SRTP status: Active\b")
 
 
 class LegReports(Protocol):
@@ -42,69 +47,27 @@ class LegReports(Protocol):
     def later(self, delay_s: float, func: Callable[[], None]) -> Any: ...
 
 
-class _Call(pj.Call):  # type: ignore[misc]  # the binding has no types
-    """Passes PJSIP's callbacks on to its leg."""
-
-    def __init__(self, account: Any, leg: Leg, call_id: int = pj.PJSUA_INVALID_ID) -> None:
-        super().__init__(account, call_id)
-        self._leg: Leg | None = leg
-
-    @contained
-    def onCallState(self, prm: Any) -> None:
-        if self._leg is not None:
-            self._leg.on_state(prm)
-
-    @contained
-    def onCallRxReinvite(self, prm: Any) -> None:
-        if unusable(prm.offer.wholeSdp):
-            prm.statusCode = 488
-
-    @contained
-    def onCallTransferRequest(self, prm: Any) -> None:
-        """PJSIP would call whom the far end names; only the call machine decides on calls."""
-        prm.statusCode = 603
-
-    @contained
-    def onCallReplaceRequest(self, prm: Any) -> None:
-        prm.statusCode = 603
-
-    @contained
-    def onCallMediaState(self, prm: Any) -> None:
-        if self._leg is not None:
-            self._leg.on_media()
-
-    @contained
-    def onCallSdpCreated(self, prm: Any) -> None:
-        if self._leg is not None:
-            prm.sdp.wholeSdp = self._leg.with_packet_time(prm.sdp.wholeSdp)
-
-    @contained
-    def onStreamDestroyed(self, prm: Any) -> None:
-        if self._leg is not None:
-            self._leg.on_stream_over()
-
-    @contained
-    def onDtmfEvent(self, prm: Any) -> None:
-        if self._leg is not None:
-            ended = bool(prm.flags & _DTMF_END) or prm.method != pj.PJSUA_DTMF_METHOD_RFC2833
-            self._leg.presses.heard(prm.digit, prm.duration, prm.timestamp, ended)
-
-    def forget(self) -> None:
-        self._leg = None
-
-
 class Leg:
-    def __init__(self, name: str, endpoint: Endpoint, reports: LegReports) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        reports: LegReports,
+        profile: LegProfile = EXPECTED,
+    ) -> None:
         self.name = name
+        self._profile = profile
+        self.account: Account | None = None
         self._endpoint = endpoint
         self._reports = reports
-        self._call: _Call | None = None
+        self._call: Dialog | None = None
         self._asked: LegEnd | None = None
         self._closed = self._parted = False
         self._sip_call_id = ""
         self._look_again_s = 0.005
         self._incoming = self._answered = False
         self._stream: int | None = None
+        self._far_end = FarEnd(reports.later)
         self._playing = Playing(
             endpoint.options,
             endpoint.clock_hz,
@@ -112,7 +75,8 @@ class Leg:
             reports.later,
         )
         self.presses = Presses(lambda d, ms: reports.leg_dtmf(name, d, ms), reports.later)
-        self._held = False
+        self._held = self._busy = False
+        self._retry: Any = None
         self._stats: LegStats | None = None
         self._before = LegStats()
         self.media: LegMedia | None = None
@@ -127,10 +91,17 @@ class Leg:
         from_uri: str,
         from_name: str,
         headers: list[tuple[str, str]],
-        account: str = "outgoing",
+        *,
+        local: bool = False,
     ) -> None:
         """Send the INVITE; ``pj.Error`` becomes ``ValueError`` with PJSIP's word for it."""
-        self._call = _Call(self._endpoint.accounts[account], self)
+        if not local:
+            self.expect()
+        account = self._endpoint.accounts.local if local else self.account
+        if account is None:
+            raise ValueError("the leg is closed")
+        self._endpoint.accounts.turn(account)
+        self._call = Dialog(account, self)
         self._endpoint.alive.add(self)
         prm = pj.CallOpParam(True)
         prm.opt.audioCount = 1
@@ -139,19 +110,31 @@ class Leg:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         prm.txOption.localUri = f'"{quoted}" <{from_uri}>' if name else f"<{from_uri}>"
         prm.txOption.targetUri = uri
-        for header, value in headers:
-            prm.txOption.headers.append(_header(header, _CONTROLS.sub(" ", value)))
+        for given, value in headers:
+            prm.txOption.headers.append(header(given, _CONTROLS.sub(" ", value)))
         try:
             self._call.makeCall(f"<{to}>", prm)
         except pj.Error as e:
             self._drop_call()
             raise ValueError(e.reason) from None
 
-    def take(self, account: str, call_id: int) -> None:
+    def expect(self) -> None:
+        """Take an account for the call to come; ``ValueError`` where there is none for it."""
+        codecs = self._codecs
+        if not self._endpoint.codecs & {name.lower() for name in codecs}:
+            raise ValueError(f"this PJSIP has none of the codecs {', '.join(codecs)}")
+        self.account = self._endpoint.accounts.take(self._profile)
+
+    @property
+    def _codecs(self) -> tuple[str, ...]:
+        return self._profile.codecs or self._endpoint.options.codecs
+
+    def take(self, account: Account, call_id: int, message: str) -> None:
         """An INVITE that has come in; PJSIP holds it until ``answer``."""
-        self._call = _Call(self._endpoint.accounts[account], self, call_id)
+        self._call = Dialog(account, self, call_id)
         self._endpoint.alive.add(self)
         self._incoming = True
+        self._far_end.source = source_of(message)
 
     def answer(self, code: int, text: str = "") -> None:
         """A response to the INVITE; ``ValueError`` where none is due any more."""
@@ -181,27 +164,68 @@ class Leg:
             return
         if self._state() != pj.PJSIP_INV_STATE_CONFIRMED:
             raise ValueError("a leg that is not answered cannot be held")
-        prm = pj.CallOpParam(True)
-        if held:
-            self._do(lambda call: call.setHold(prm))
-        else:
-            prm.opt.flag = pj.PJSUA_CALL_UNHOLD
-            self._do(lambda call: call.reinvite(prm))
         self._held = held
+        try:
+            self._do(self._reinvite)
+        except ValueError:
+            if not self._busy:
+                self._held = not held
+                raise
+            self._again_later()
+
+    def _reinvite(self, call: Any) -> None:
+        prm = pj.CallOpParam(True)
+        self._busy = False
+        try:
+            if self._held:
+                call.setHold(prm)
+            else:
+                prm.opt.flag = pj.PJSUA_CALL_UNHOLD
+                call.reinvite(prm)
+        except pj.Error as e:
+            self._busy = e.status == _BUSY
+            raise
+
+    def _again_later(self) -> None:
+        """An offer of the far end's was in our way (RFC 3261 §14.1)."""
+        if self._retry is not None and self._retry.active():
+            return
+        lowest, highest = (0, 200) if self._incoming else (210, 400)
+        self._retry = self._reports.later(
+            randint(lowest, highest) / 100,  # noqa: S311  # no secret
+            self._offer_again,
+        )
+
+    def _offer_again(self) -> None:
+        if self._closed or self._asked is not None:
+            return
+        try:
+            self._do(self._reinvite)
+        except ValueError:
+            if self._busy:
+                self._again_later()
 
     def send_digit(self, digit: str, duration_ms: int) -> None:
-        """RFC 4733; by SIP INFO where the far end takes no telephone-event."""
+        """As the profile says; by SIP INFO, too, where the far end takes no telephone-event."""
         if self.media is None or self._state() != pj.PJSIP_INV_STATE_CONFIRMED:
             raise ValueError("a leg that is not answered takes no digits")
+        if self.tones_inband:
+            self._playing.press(digit, duration_ms, self.audio())
+            return
         prm = pj.CallSendDtmfParam()
         prm.digits = digit
         prm.duration = duration_ms
-        prm.method = pj.PJSUA_DTMF_METHOD_RFC2833
-        try:
-            self._do(lambda call: call.sendDtmf(prm))
-        except ValueError:
-            prm.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
-            self._do(lambda call: call.sendDtmf(prm))
+        if self._profile.dtmf == "rfc4733":
+            prm.method = pj.PJSUA_DTMF_METHOD_RFC2833
+            with suppress(ValueError):  # where it has announced none
+                self._do(lambda call: call.sendDtmf(prm))
+                return
+        prm.method = pj.PJSUA_DTMF_METHOD_SIP_INFO
+        self._do(lambda call: call.sendDtmf(prm))
+
+    @property
+    def tones_inband(self) -> bool:
+        return self._profile.dtmf == "inband"
 
     def notify(self, code: int, text: str, *, final: bool) -> None:
         """RFC 3515 §2.4.4: the state of a REFER as a piece of a SIP response."""
@@ -209,7 +233,7 @@ class Leg:
         prm.method = "NOTIFY"
         state = "terminated;reason=noresource" if final else "active;expires=180"
         for name, value in (("Event", "refer"), ("Subscription-State", state)):
-            prm.txOption.headers.append(_header(name, value))
+            prm.txOption.headers.append(header(name, value))
         prm.txOption.contentType = "message/sipfrag;version=2.0"
         prm.txOption.msgBody = f"SIP/2.0 {code} {_CONTROLS.sub(' ', text)}\r\n"
         self._do(lambda call: call.sendRequest(prm))
@@ -268,7 +292,7 @@ class Leg:
             prm.reason = text
         # a BYE or CANCEL gets no reason text: PJSIP would add a Reason header of its own
         if cause:
-            prm.txOption.headers.append(_header("Reason", f"SIP;cause={cause}"))
+            prm.txOption.headers.append(header("Reason", f"SIP;cause={cause}"))
         try:
             self._call.hangup(prm)
         except pj.Error:
@@ -282,6 +306,7 @@ class Leg:
         if self._closed:
             return
         self._closed = True
+        self._far_end.gone()
         self.presses.over()
         self.stop_playing()
         self.media = None
@@ -328,6 +353,10 @@ class Leg:
         call, self._call = self._call, None
         if call is not None:
             call.forget()
+        del call
+        account, self.account = self.account, None
+        if account is not None:
+            self._endpoint.accounts.let_go(account)
 
     def _do(self, act: Callable[[Any], object]) -> None:
         if self._call is None or self._closed or self._asked is not None:
@@ -339,13 +368,6 @@ class Leg:
 
     def _state(self) -> Any:
         return None if self._call is None else self._call.getInfo().state
-
-    def with_packet_time(self, sdp: str) -> str:
-        """PJSIP never says what it wishes for; 20 ms need no saying (RFC 3551 §4.2)."""
-        wished = self._endpoint.options.ptime_ms
-        if wished == _USUAL_PTIME_MS or "a=ptime:" in sdp or "m=audio" not in sdp:
-            return sdp
-        return f"{sdp}a=ptime:{wished}\r\n"
 
     # -- PJSIP's callbacks
 
@@ -365,8 +387,8 @@ class Leg:
                 or LegEnd(
                     code=info.lastStatusCode,
                     text=info.lastReason[:100],
-                    remote=not self._answered or _message(prm).startswith("BYE "),
-                    cause=_cause(prm),
+                    remote=not self._answered or message_of(prm).startswith("BYE "),
+                    cause=cause_of(message_of(prm)),
                 )
             )
 
@@ -389,11 +411,13 @@ class Leg:
             self._call, chosen.index, held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
         )
         self.silent_s = 0.0
+        if self._stream is not None:
+            self._far_end.moved(self._call, self._stream)
         self._endpoint.media_wanted(self.name, True)
         self._playing.renew(self.audio())
         self._reports.leg_media(self.name, self.media)
 
-    def _session(self, call: _Call, index: int, *, held: bool) -> LegMedia:
+    def _session(self, call: Dialog, index: int, *, held: bool) -> LegMedia:
         """What has been negotiated.  Held at 0.0.0.0 (RFC 2543) there is no stream at all."""
         try:
             stream = call.getStreamInfo(index)
@@ -403,34 +427,35 @@ class Leg:
         return LegMedia(
             codec=_NAMES.get(stream.codecName.lower(), stream.codecName),
             clock_hz=stream.codecClockRate,
-            secure=stream.proto in _SECURE,
+            secure=_SRTP_ACTIVE.search(call.dump(True, "")) is not None,
             remote_held=held,
         )
+
+    def on_source(self, host: str, said_by: str) -> None:
+        """The address that the far end's SIP comes from; only the edge knows it."""
+        if host == self._far_end.source or said_by != self._endpoint.options.proxy:
+            return
+        self._far_end.source = host
+        if self._call is not None and self._stream is not None and not self._closed:
+            self._far_end.moved(self._call, self._stream)
+
+    def takes(self, offer: str) -> bool:
+        return srtp_fits(offer, self._profile.srtp) and has_codec(offer, self._codecs)
+
+    def fitted(self, sdp: str) -> str:
+        """SDP that PJSIP has made for this leg, with sockets that are open to all as yet."""
+        port = rtp_port(sdp)
+        if self._far_end.has_port(port):
+            self._endpoint.accounts.taken(port)
+        return with_packet_time(with_codecs(sdp, self._codecs), self._endpoint.options.ptime_ms)
+
+    def on_glare(self) -> None:
+        self._again_later()
 
     def on_stream_over(self) -> None:
         """Before a re-INVITE's new stream, and at the end: its figures count on from these."""
         self._before = self.stats() or self._before
         self._stream = None
-
-
-def _header(name: str, value: str) -> Any:
-    header = pj.SipHeader()
-    header.hName, header.hValue = name, value
-    return header
-
-
-def _message(prm: Any) -> str:
-    """What the far end sent, where that is what changed the call's state; else empty."""
-    if prm.e.type != pj.PJSIP_EVENT_TSX_STATE:
-        return ""
-    change = prm.e.body.tsxState
-    return str(change.src.rdata.wholeMsg) if change.type == pj.PJSIP_EVENT_RX_MSG else ""
-
-
-def _cause(prm: Any) -> int | None:
-    """The SIP cause in the Reason header of the message that ended the call (RFC 3326)."""
-    match = re.search(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", _message(prm), re.I | re.M)
-    return int(match[1]) if match else None
 
 
 def _direction(stat: Any, before: StreamStats) -> StreamStats:

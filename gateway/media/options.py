@@ -24,6 +24,8 @@ class Options:
     legs: int
     stats_interval_s: float
     rtp_timeout_s: float
+    jitter_ms_init: int
+    jitter_ms_max: int
     hold_sound: str
     prompts: str
     user_agent: str

@@ -24,6 +24,7 @@ LOOK_S: Final = 0.05
 _PROMPT: Final = re.compile(r"prompt:([a-z0-9_-]{1,64})")
 _RINGBACK_HZ, _RINGBACK_ON_MS, _RINGBACK_OFF_MS = 425, 1000, 4000
 
+_AFTER_DIGIT_MS: Final = 50
 _D4, _E4, _F4, _G4, _A4, _C5, _D5, _E5 = 294, 330, 349, 392, 440, 523, 587, 659
 _MELODY: Final = (
     *((_C5, _E4), (_E5, _G4), (_D5, _G4), (_C5, _E4), (_A4, _F4), (_C5, _F4), (_G4, _E4), (0, 0)),
@@ -51,6 +52,7 @@ class Playing:
         self._ended = ended
         self._later = later
         self._source: Any = None
+        self._pressed: Any = None
         self._prompt = ""
         self._at = 0
         self._look: Any = None
@@ -68,6 +70,19 @@ class Playing:
             self._prompt, self._at = sound, 0
             self._look = self._later(LOOK_S, self._is_it_over)
         self.renew(audio)
+
+    def press(self, digit: str, duration_ms: int, audio: Any) -> None:
+        """A digit as the two tones of its key (ITU-T Q.23), besides whatever is played."""
+        key = pj.ToneDigit()
+        key.digit, key.on_msec, key.off_msec = digit, duration_ms, _AFTER_DIGIT_MS
+        keys = pj.ToneDigitVector()
+        keys.append(key)
+        generator = pj.ToneGenerator()
+        generator.createToneGenerator(self._clock_hz)
+        generator.playDigits(keys, False)
+        self._pressed = generator  # until the next one
+        if audio is not None:
+            generator.startTransmit(audio)
 
     def renew(self, audio: Any) -> None:
         """The leg has a fresh port on the bridge."""

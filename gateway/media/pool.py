@@ -203,6 +203,8 @@ class Pool:
             legs=s.legs_per_worker,
             stats_interval_s=s.stats_interval_s,
             rtp_timeout_s=s.rtp_timeout_s,
+            jitter_ms_init=s.jitter_ms_init,
+            jitter_ms_max=s.jitter_ms_max,
             hold_sound=str(s.hold_sound),
             prompts=str(s.prompts or ""),
             user_agent=self._user_agent,

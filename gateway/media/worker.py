@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 
 from gateway.errors import MediaFailed, SdpUnusable
 from gateway.media import commands as c
+from gateway.media.accounts import Account
 from gateway.media.bridge import Bridge
 from gateway.media.endpoint import LEG_MARK, Endpoint
 from gateway.media.farewells import Farewells
@@ -36,7 +37,7 @@ from gateway.media.loopback_ua import LoopbackUa
 from gateway.media.options import LEGS_A_SECOND_AT_MOST, Options, Pace
 from gateway.media.peer_sdp import unusable
 from gateway.media.sip_socket import SipSocket
-from gateway.values import LegEnd, LegMedia, LegStats
+from gateway.values import EXPECTED, LegEnd, LegMedia, LegProfile, LegStats
 
 reactor: Any = _reactor
 
@@ -69,9 +70,8 @@ class Worker(AMP):
         self._draining = self._alone = self._poll_due = False
         self._places = 0
         self._parted: list[Deferred[None]] = []
-        self._endpoint = Endpoint(options, self._incoming, self._rejected)
+        self._endpoint = Endpoint(options, self._incoming, self._rejected, self._account_for)
         self._ua = LoopbackUa(reactor, self._endpoint.sip_port, LEG_MARK)
-        self._endpoint.legs_come_from(self._ua.at)
         self._answers: dict[str, Deferred[LegMedia]] = {}
         reactor.addReader(SipSocket(self._endpoint.sip_descriptor, self._endpoint.poll))
         self._ticking = LoopingCall(self._endpoint.poll)
@@ -129,26 +129,30 @@ class Worker(AMP):
         name = match[1] if match else ""
         return name if name and self._expected.get(name) == source else None
 
-    def _incoming(self, call_id: int, message: str, source: str) -> None:
+    def _account_for(self, message: str, source: str) -> Account | None:
+        name = self._expected_leg(message, source)
+        if name is None:
+            return None
+        # from our own agent, or from another worker: on loopback both
+        return self._legs[name].account or self._endpoint.accounts.local
+
+    def _incoming(self, account: Account, call_id: int, message: str, source: str) -> None:
         name = self._expected_leg(message, source)
         if name is None:
             stray = Leg("", self._endpoint, self)
-            stray.take("incoming", call_id)
+            stray.take(account, call_id, message)
             stray.answer(403)
             return
         self._expected.pop(name, None)
         leg = self._legs[name]
-        if source not in (self._ua.at, self._options.proxy):
-            self._endpoint.legs_came_from(source)  # this one has its account by now
+        leg.take(account, call_id, message)
         if name in self._answers:
-            leg.take("local", call_id)
             try:
                 leg.answer(200)
             except ValueError:
                 leg.close(488, "Not Acceptable Here", 0)
             return
-        leg.take("incoming", call_id)
-        if unusable(message):
+        if unusable(message) or not leg.takes(message):
             leg.close(488, "Not Acceptable Here", 0)
         else:
             self.leg_state(name, "incoming", 0)
@@ -168,7 +172,7 @@ class Worker(AMP):
             raise MediaFailed(f"no leg {name}")
         return leg
 
-    def _new(self, name: str) -> Leg:
+    def _new(self, name: str, profile: LegProfile = EXPECTED) -> Leg:
         if name in self._legs:
             raise MediaFailed(f"leg {name} is there already")
         if len(self._legs) >= self._options.legs:
@@ -177,7 +181,7 @@ class Worker(AMP):
         if not self._begun.room(now):
             raise MediaFailed("too many legs in one second")
         self._begun.begin(now)
-        leg = self._legs[name] = Leg(name, self._endpoint, self)
+        leg = self._legs[name] = Leg(name, self._endpoint, self, profile)
         self._places += 1
         self._pace()
         return leg
@@ -209,15 +213,16 @@ class Worker(AMP):
         flow: str,
         joins: str,
         headers: list[dict[str, str]],
+        **profile: Any,
     ) -> dict[str, Any]:
         await self._room()
         marks = [(LEG_MARK, joins or leg)]
         if flow:
             marks.append(("X-DMGW-Flow", flow))
         marks += [(h["name"], h["value"]) for h in headers]
-        made = self._new(leg)
+        made = self._new(leg, c.profile_of(profile))
         try:
-            made.dial(uri, to, from_uri, from_name, marks, "local" if joins else "outgoing")
+            made.dial(uri, to, from_uri, from_name, marks, local=bool(joins))
         except ValueError as e:
             self._forget(leg)
             self.leg_parted(leg)
@@ -225,15 +230,20 @@ class Worker(AMP):
         return {}
 
     @c.ExpectLeg.responder
-    def expect_leg(self, leg: str, source: str) -> Deferred[dict[str, Any]]:
-        return Deferred.fromCoroutine(self._expect_leg(leg, source))
+    def expect_leg(self, leg: str, source: str, **profile: Any) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._expect_leg(leg, source, c.profile_of(profile)))
 
-    async def _expect_leg(self, leg: str, source: str) -> dict[str, Any]:
+    async def _expect_leg(self, leg: str, source: str, profile: LegProfile) -> dict[str, Any]:
         await self._room()
-        self._new(leg)
+        made = self._new(leg, profile)
+        try:
+            if not source:
+                made.expect()
+        except ValueError as e:
+            self._forget(leg)
+            self.leg_parted(leg)
+            raise MediaFailed(str(e)) from None
         self._expected[leg] = source or self._options.proxy
-        if source:
-            self._endpoint.legs_come_from(source)
         return {}
 
     @c.Answer.responder
@@ -311,12 +321,18 @@ class Worker(AMP):
         return Deferred.fromCoroutine(self._send_dtmf(leg, digits, duration_ms))
 
     async def _send_dtmf(self, leg: str, digits: str, duration_ms: int) -> dict[str, Any]:
-        for digit in digits.upper():
-            if digit in DTMF_DIGITS:
-                self._try(partial(self._leg(leg).send_digit, digit, duration_ms))
-                await _wait((duration_ms + DIGIT_GAP_MS) / 1000)
-            else:
-                await _wait(PAUSE_S)
+        inband = self._leg(leg).tones_inband
+        try:
+            for digit in digits.upper():
+                if digit in DTMF_DIGITS:
+                    self._bridge.hush(leg, inband)
+                    self._try(partial(self._leg(leg).send_digit, digit, duration_ms))
+                    await _wait((duration_ms + DIGIT_GAP_MS) / 1000)
+                else:
+                    self._bridge.hush(leg, False)
+                    await _wait(PAUSE_S)
+        finally:
+            self._bridge.hush(leg, False)
         return {}
 
     @c.Notify.responder

@@ -178,6 +178,8 @@ class MediaSection(Section):
         (30_000, 39_999), description="first and last; each worker and rtpengine takes a free block"
     )
     rtp_timeout_s: Seconds = 60
+    jitter_ms_init: Annotated[int, Field(ge=0, le=500)] = 0
+    jitter_ms_max: Annotated[int, Field(ge=120, le=2000)] = 500
     ringback: bool = True
     hold_sound: Literal["none", "music"] | Path = "music"
     prompts: Path | None = Field(None, description="directory of WAV files in place of ours")
@@ -187,6 +189,8 @@ class MediaSection(Section):
     def _sane(self) -> Self:
         if self.warm_workers > self.max_workers:
             raise at_key("warm_workers", f"is above max_workers, {self.max_workers}")
+        if self.jitter_ms_init > self.jitter_ms_max // 2:
+            raise at_key("jitter_ms_init", f"is above half of jitter_ms_max, {self.jitter_ms_max}")
         return self
 
 

@@ -96,7 +96,7 @@ async def test_a_call_out(one: Office, cast: Cast) -> None:
         invite = leg.invite
         assert invite is not None
         assert invite.first == f"INVITE sip:{NUMBER}@127.0.0.1;user=phone SIP/2.0"
-        assert f"<sip:{OURS}@127.0.0.1>" in invite.get("from")
+        assert f"<sip:{OURS}@127.0.0.1;user=phone>" in invite.get("from")
         assert "alice@" not in str(invite)
         assert "X-DMGW" not in str(invite).upper()
         assert invite.get("x-customer") == "4711"

@@ -156,11 +156,13 @@ async def test_marks_from_outside_are_stripped(scene: Scene) -> None:
     scene.outside.decision = Forward(worker.address, LegId("mine"))
     await phone.register()
     lines = (phone.contact, "X-DMGW-Leg: theirs", "x-dmgw-flow: udp:127.0.0.1:1")
+    lines += ("X-Dmgw-Source: 192.0.2.1",)
     phone.send(phone.message("INVITE", "sip:bob@dm.localhost", *lines))
     await phone.response(100)
     seen = await worker.request("INVITE")
     assert seen.headers.fields("X-DMGW-Leg") == ("mine",)
     assert seen.headers.get("X-DMGW-Flow") is None
+    assert seen.headers.fields("X-DMGW-Source") == ("127.0.0.1",)
 
 
 @pytest_twisted.ensureDeferred
@@ -250,6 +252,7 @@ async def test_a_call_outwards(scene: Scene) -> None:
     )
     phone.send(answer)
     got = await worker.response(200)
+    assert got.headers.fields("X-DMGW-Source") == ("127.0.0.1",)
     assert str(got.top_via) == str(invite.top_via)
     assert got.headers.fields("Record-Route") == (f"<sip:{scene.edge.inner};lr>",)
     # the phone ends it, to the Contact it was given

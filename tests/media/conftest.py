@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest_twisted
 
-if TYPE_CHECKING:  # it imports the reactor, which is not chosen yet when this file is read
+if TYPE_CHECKING:  # they import the reactor, which is not chosen yet when this file is read
+    from tests.media.aging import Aging
     from tests.media.scene import Scene
 
 MakeScene = Callable[..., Awaitable["Scene"]]
@@ -44,3 +45,16 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
     finally:
         await made.end()
+
+
+@pytest_twisted.async_yield_fixture(scope="session")
+async def aging() -> AsyncIterator[Aging]:
+    """Legs of a minute and more; whoever asks first begins them."""
+    from tests.media.aging import Aging
+
+    made = Aging()
+    try:
+        await made.begin()
+        yield made
+    finally:
+        await made.scene.end()

@@ -101,14 +101,17 @@ class Meters:
 class Scene:
     """One pool; ``phone`` is its outbound proxy and talks to the worker of the last lease."""
 
-    def __init__(self, clock: Any = reactor, **settings: Any) -> None:
+    def __init__(
+        self, clock: Any = reactor, proxy: HostPort | None = None, **settings: Any
+    ) -> None:
+        """``proxy``: another peer in the phone's stead."""
         settings = {"warm_workers": 1, "max_workers": 4, **settings}
         self.settings = MediaSection(**settings)
         self.phone = SipPhone("127.0.0.1:9")
         self.watch, self.meters = Watch(), Meters()
         self.told = Told()
         self.blocks = PortBlocks(*self.settings.rtp_ports)
-        proxy = HostPort("127.0.0.1", self.phone.port)
+        proxy = proxy or HostPort("127.0.0.1", self.phone.port)
         self.pool = Pool(
             self.settings, proxy, self.blocks, clock, self.watch, self.meters, "dm-gateway test"
         )
@@ -135,6 +138,10 @@ class Scene:
         stream = RtpStream(codec, hz)
         self._streams.append(stream)
         return stream
+
+    def also(self, *streams: RtpStream) -> None:
+        """End these with the scene."""
+        self._streams += streams
 
     async def app_leg(
         self, lease: Lease, leg: str, hz: float | None = 700, codec: str = "PCMU"

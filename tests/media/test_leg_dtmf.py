@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import pytest_twisted
 
 from gateway.errors import MediaFailed
-from gateway.values import LegId
+from gateway.values import LegId, LegProfile
+from tests import audio
 from tests.media.scene import Scene, target
 from tests.media.sdp import offer
 from tests.peers.rtp import DIGITS
@@ -140,3 +143,127 @@ async def test_a_leg_that_ends_while_digits_are_sent(scene: Scene) -> None:
     with pytest.raises(MediaFailed):
         await sending
     await scene.told.that("closed", "s")
+
+
+@pytest_twisted.ensureDeferred
+async def test_digits_go_out_by_info_where_the_profile_says_so(scene: Scene) -> None:
+    lease = await scene.lend(1)
+    await lease.open_sip_leg(S, target(profile=LegProfile(dtmf="info")))
+    call = await scene.phone.incoming()
+    call.stream = scene.phone.stream("PCMU", 440)
+    call.answer(200)
+    await scene.told.that("answered", "s")
+    bodies: list[str] = []
+
+    def answer(message: SipMessage, _: float) -> None:
+        if message.first.startswith("INFO "):
+            assert message.get("content-type") == "application/dtmf-relay"
+            bodies.append(message.body)
+            scene.phone.send(scene.phone.refusal(message, 200))
+
+    scene.phone.on_message = answer
+    await lease.dtmf(S, "4#", 160)
+    assert [("Signal=4" in bodies[0]), ("Signal=#" in bodies[1])] == [True, True]
+    assert all("Duration=160" in b for b in bodies) and len(bodies) == 2
+    assert call.stream.digits() == ""
+
+
+@pytest_twisted.ensureDeferred
+async def test_digits_go_out_as_tones_where_the_profile_says_so(scene: Scene) -> None:
+    """Each is heard clearly, whatever the other leg says, by this far end alone."""
+    lease = await scene.lend(2)
+    app, _ = await scene.app_leg(lease, "a", 1000)
+    await lease.open_sip_leg(S, target(profile=LegProfile(dtmf="inband")))
+    call = await scene.phone.incoming()
+    call.stream = scene.phone.stream("PCMU", 440)
+    call.answer(200)
+    await scene.told.that("answered", "s")
+    await lease.connect(A, S)
+    await pause(0.4)
+    since, app_since = call.stream.mark(), app.mark()
+    await lease.dtmf(S, "17D", 160)
+    await pause(0.3)
+    heard = call.stream.audio(since)
+    for row, column in ((697, 1209), (852, 1209), (941, 1633)):
+        both = audio.heard(heard, row, 8000) & audio.heard(heard, column, 8000)
+        assert 0.12 <= both.sum() * audio.WINDOW_MS / 1000 <= 0.22
+        assert audio.power(heard[both.argmax() * 160 :][:1120], 1000, 8000) < 1e-5
+    assert audio.power(heard[-1600:], 1000, 8000) > 1e-3, "speech is back"
+    assert call.stream.digits() == ""
+    assert not audio.has_dtmf(app.audio(app_since), 8000)
+
+
+# --- digits that are sent badly, or lose packets (RFC 4733 §2.5) ------------------------
+
+Sent = tuple[str, int, int, bool]
+"""Digit, timestamp, duration (of 8 kHz), whether it is the end."""
+
+
+def _press(digit: str, at: int, packets: int = 6, ends: int = 3) -> list[Sent]:
+    sent = [(digit, at, 160 * n, False) for n in range(1, packets)]
+    return sent + [(digit, at, 160 * packets, True)] * ends
+
+
+BAD_LINES: dict[str, tuple[list[Sent], str]] = {
+    "no start": (_press("5", 8000)[3:], "5"),
+    "only one end": (_press("7", 8000)[-1:], "7"),
+    "no end": (_press("5", 8000, ends=0), "5"),
+    "many ends": (_press("8", 8000, ends=12), "8"),
+    "an end that comes late": (
+        _press("5", 8000) + _press("6", 9600) + _press("5", 8000)[-1:],
+        "56",
+    ),
+    "the same digit at once": (_press("5", 8000) + _press("5", 8960), "55"),
+    "the same digit, the first end lost": (_press("5", 8000, ends=0) + _press("5", 8960), "55"),
+    "out of order": ([_press("5", 8000)[i] for i in (0, 2, 1, 3, 5, 4, 6)], "5"),
+    "each packet twice": ([p for p in _press("5", 8000) for _ in (0, 1)], "5"),
+}
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_digit_a_press_over_a_bad_line(scene: Scene) -> None:
+    """Every other one without a marker bit."""
+    lease = await scene.lend(1)
+    call = await scene.invited(lease, "s", None)
+    stream = call.stream
+    assert stream is not None
+    await pause(0.2)
+    stream.quiet()
+    for n, (name, (packets, digits)) in enumerate(BAD_LINES.items()):
+        before = len(scene.told.all("dtmf", "s"))
+        for place, (digit, at, duration, ended) in enumerate(packets):
+            first = place == 0 or packets[place - 1][1] != at
+            stream.event(
+                digit, 100_000 * (n + 1) + at, duration, ended=ended, marker=first and n % 2 > 0
+            )
+            await pause(0.02)
+        await pause(0.4)
+        told = "".join(d for d, _ in scene.told.all("dtmf", "s")[before:])
+        assert told == digits, name
+
+
+@pytest.mark.parametrize(("codec", "clock_hz"), [("speex", 16_000), ("opus", 48_000)])
+@pytest_twisted.ensureDeferred
+async def test_events_of_another_clock(scene: Scene, codec: str, clock_hz: int) -> None:
+    """Durations are told in ms whatever the clock; one that we lack is answered without it."""
+    lease = await scene.lend(1)
+    await lease.expect_sip_leg(S, LegProfile(codecs=("speex", "PCMU")))
+    call = scene.calling(lease, None)
+    assert call.stream is not None
+    wide = offer(call.stream.port, codec, "PCMU", events=f"105 telephone-event/{clock_hz}")
+    call.send_invite(wide, ("x-dmgw-leg", "s"))
+    await scene.told.that("incoming", "s")
+    await lease.answer(S, 200)
+    answer = await call.answered()
+    if clock_hz == 48_000:
+        assert "telephone-event/48000" not in answer.body
+        return
+    asked = re.search(r"a=rtpmap:(\d+) telephone-event/16000", answer.body)
+    assert asked is not None
+    call.stream.send_event_pt = int(asked[1])
+    call.stream.quiet()
+    for n in range(1, 6):
+        call.stream.event("8", 7000, n * clock_hz // 50, ended=n == 5)
+        await pause(0.02)
+    digit, ms = await scene.told.that("dtmf", "s")
+    assert digit == "8" and 80 <= ms <= 120

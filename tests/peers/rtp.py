@@ -85,7 +85,13 @@ class Heard:
 class RtpStream(DatagramProtocol):
     """One end of a G.711 RTP session with telephone-event, on a UDP socket of its own."""
 
-    def __init__(self, codec: str = "PCMU", hz: float | None = 1000, event_pt: int = 101) -> None:
+    def __init__(
+        self,
+        codec: str = "PCMU",
+        hz: float | None = 1000,
+        event_pt: int = 101,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.codec = codec
         self.event_pt = self.send_event_pt = event_pt  # what we announce, what the far end does
         self.payload_type = _PT[codec]
@@ -100,9 +106,7 @@ class RtpStream(DatagramProtocol):
         self._event_start = 0
         self._event_frames = 0
         self._sending = False
-        self._listener = reactor.listenUDP(
-            self.port, self, interface="127.0.0.1", maxPacketSize=2048
-        )
+        self._listener = reactor.listenUDP(self.port, self, interface=host, maxPacketSize=2048)
         self._socket: socket.socket = self._listener.socket
 
     def say(self, hz: float) -> None:
@@ -176,6 +180,26 @@ class RtpStream(DatagramProtocol):
             self._socket.sendto(header + payload, self.remote)
         except OSError:
             return  # the far end is gone (ICMP) or the socket is being closed
+
+    def comfort(self) -> None:
+        """One packet of comfort noise (RFC 3389), in place of audio."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._timestamp += FRAME
+        self._packet(13, self._timestamp, b"\x40", marker=False)
+
+    def event(
+        self,
+        digit: str,
+        timestamp: int,
+        duration: int,
+        *,
+        ended: bool = False,
+        marker: bool = False,
+    ) -> None:
+        """One packet of an event; times in units of its clock."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        payload = struct.pack("!BBH", DIGITS.index(digit), 0x8A if ended else 0x0A, duration)
+        self._packet(self.send_event_pt, timestamp, payload, marker)
 
     async def press(self, digits: str, duration_ms: int = 100, gap_ms: int = 60) -> None:
         """Send RFC 4733 events; done when the last is out."""

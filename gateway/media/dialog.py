@@ -1,0 +1,131 @@
+"""PJSIP's call object of one leg: its callbacks, read and passed on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Protocol
+
+import pjsua2 as pj
+
+from gateway.media.accounts import Account, contained
+from gateway.media.peer_sdp import unusable
+from gateway.media.presses import Presses
+
+SOURCE_MARK: Final = "X-DMGW-Source"
+"""The edge says with it from which address a message came."""
+
+_DTMF_END: Final = 2
+_REQUEST_PENDING: Final = 491
+_SOURCE: Final = re.compile(rf"^{SOURCE_MARK}:\s*(\S+)\s*$", re.I | re.M)
+_CAUSE: Final = re.compile(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", re.I | re.M)
+
+
+class DialogSide(Protocol):
+    """What a dialog tells its leg."""
+
+    presses: Presses
+
+    def on_state(self, prm: Any) -> None: ...
+    def on_media(self) -> None: ...
+    def on_stream_over(self) -> None: ...
+    def on_source(self, host: str, said_by: str) -> None: ...
+    def on_glare(self) -> None: ...
+    def takes(self, offer: str) -> bool: ...
+    def fitted(self, sdp: str) -> str: ...
+
+
+class Dialog(pj.Call):  # type: ignore[misc]  # the binding has no types
+    def __init__(
+        self, account: Account, leg: DialogSide, call_id: int = pj.PJSUA_INVALID_ID
+    ) -> None:
+        super().__init__(account, call_id)
+        self._account = account  # C++ holds a bare reference to it
+        self._leg: DialogSide | None = leg
+
+    def forget(self) -> None:
+        self._leg = None
+
+    @contained
+    def onCallState(self, prm: Any) -> None:
+        if self._leg is not None:
+            self._leg.on_state(prm)
+
+    @contained
+    def onCallTsxState(self, prm: Any) -> None:
+        if self._leg is None or prm.e.type != pj.PJSIP_EVENT_TSX_STATE:
+            return
+        source = source_of(message_of(prm))
+        if source:
+            self._leg.on_source(source, prm.e.body.tsxState.src.rdata.srcAddress)
+        transaction = prm.e.body.tsxState.tsx
+        ours = transaction.role == pj.PJSIP_ROLE_UAC and transaction.method in ("INVITE", "UPDATE")
+        over = transaction.state == pj.PJSIP_TSX_STATE_COMPLETED
+        if ours and over and transaction.statusCode == _REQUEST_PENDING:
+            self._leg.on_glare()
+
+    @contained
+    def onCallRxOffer(self, prm: Any) -> None:
+        """Of a re-INVITE or an UPDATE (RFC 3311)."""
+        offer = prm.offer.wholeSdp
+        if self._leg is None or unusable(offer) or not self._leg.takes(offer):
+            prm.statusCode = 488
+
+    @contained
+    def onCallTransferRequest(self, prm: Any) -> None:
+        """PJSIP would call whom the far end names; only the call machine decides on calls."""
+        prm.statusCode = 603
+
+    @contained
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        prm.statusCode = 603
+
+    @contained
+    def onCallMediaState(self, prm: Any) -> None:
+        if self._leg is not None:
+            self._leg.on_media()
+
+    @contained
+    def onCallSdpCreated(self, prm: Any) -> None:
+        if self._leg is not None:
+            prm.sdp.wholeSdp = self._leg.fitted(prm.sdp.wholeSdp)
+
+    @contained
+    def onStreamDestroyed(self, prm: Any) -> None:
+        if self._leg is not None:
+            self._leg.on_stream_over()
+
+    @contained
+    def onDtmfEvent(self, prm: Any) -> None:
+        if self._leg is None:
+            return
+        if prm.method == pj.PJSUA_DTMF_METHOD_RFC2833:
+            ended = bool(prm.flags & _DTMF_END)
+            self._leg.presses.heard(prm.digit, prm.duration, prm.timestamp, ended)
+        else:
+            self._leg.presses.told(prm.digit, prm.duration)
+
+
+def message_of(prm: Any) -> str:
+    """What the far end sent, where that is what changed a state; else empty."""
+    if prm.e.type != pj.PJSIP_EVENT_TSX_STATE:
+        return ""
+    change = prm.e.body.tsxState
+    return str(change.src.rdata.wholeMsg) if change.type == pj.PJSIP_EVENT_RX_MSG else ""
+
+
+def source_of(message: str) -> str:
+    """The address that the edge had this message from; empty where it does not say."""
+    found = _SOURCE.search(message.partition("\r\n\r\n")[0])
+    return found[1] if found else ""
+
+
+def cause_of(message: str) -> int | None:
+    """The SIP cause in the Reason header of the message that ended the call (RFC 3326)."""
+    found = _CAUSE.search(message)
+    return int(found[1]) if found else None
+
+
+def header(name: str, value: str) -> Any:
+    made = pj.SipHeader()
+    made.hName, made.hValue = name, value
+    return made

@@ -41,6 +41,7 @@ from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
+from gateway.store.pins import PinStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason
 from gateway.web.pages import Pages
@@ -138,6 +139,7 @@ class Service:
         self._engines = engines = Rtpengines(s.webrtc, s.media, PortBlocks(*for_engines), reactor)
         await life.start("rtpengine", engines.start, engines.stop)
         sessions = Sessions(s.app, reactor)
+        pins = PinStore(self._database, s.dialin)
         self.calls = calls = CallRegistry(
             Outside(
                 pool=pool,
@@ -146,6 +148,8 @@ class Service:
                 carriers=trunks,
                 dial_plan=DialPlan(s.routing),
                 chance=random.random,
+                pins=pins,
+                dialin=s.dialin,
                 attestor=Signer(s.stir, self.metrics) if s.stir.sign else None,
                 identity_check=await self._verifier(),
                 paths=WebRtcPaths(s, engines),
@@ -166,7 +170,7 @@ class Service:
         self._edge = edge
         await life.start("trunks", trunks.start, trunks.stop)
         pages = Pages(s, reactor.seconds)
-        http = AppServer(s, reactor, sessions, calls, self._store, self.not_ready, pages)
+        http = AppServer(s, reactor, sessions, calls, self._store, pins, self.not_ready, pages)
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
         self._serving = True

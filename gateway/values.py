@@ -28,7 +28,7 @@ HANDLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _SIP_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}")
 _SIP_HOST: Final = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
-_SERVICES: Final = frozenset({"echo"})
+_SERVICES: Final = frozenset({"echo", "dial-in"})
 
 
 @dataclass(frozen=True, slots=True)

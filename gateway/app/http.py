@@ -15,8 +15,10 @@ from twisted.web.server import Request, Site
 from gateway.app.dm_socket import DmSocketFactory, Room
 from gateway.app.methods import Methods
 from gateway.app.origins import Origins
+from gateway.app.pin_methods import PinMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import Tokens
+from gateway.calls.pin_ports import Pins
 from gateway.calls.ports import Clock, DmCalls, History
 from gateway.errors import CannotStart
 from gateway.settings import Settings
@@ -102,6 +104,7 @@ class AppServer:
         sessions: Sessions,
         calls: DmCalls,
         history: History,
+        pins: Pins,
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
         clock: Clock | None = None,
@@ -118,7 +121,7 @@ class AppServer:
             clock=clock or reactor,
             tokens=Tokens(settings.app.token, (clock or reactor).seconds),
             sessions=sessions,
-            methods=Methods(calls, history, sessions),
+            methods=Methods(calls, history, sessions, PinMethods(pins, reactor.seconds)),
             origins=Origins(settings.http.allowed_origins),
         )
         socket = WebSocketResource(DmSocketFactory(room, reactor))

@@ -112,6 +112,20 @@ class CallTransfer(OfCall):
     to: AddressText
 
 
+class PinCreate(Params):
+    kind: Literal["once", "standing"]
+    label: Annotated[str, Field(max_length=100), AfterValidator(_printable)] = ""
+    ttl_s: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
+
+
+class PinList(Params):
+    pass
+
+
+class PinRevoke(Params):
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]{1,32}$")]
+
+
 class HistoryList(Params):
     before: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 50

@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.app import messages, rpc
+from gateway.app.pin_methods import PinMethods
 from gateway.app.rpc import RpcFailure
 from gateway.app.session import Session
 from gateway.app.sessions import Sessions
@@ -28,7 +29,9 @@ _PAGE_BYTES = rpc.MAX_FRAME_BYTES - 2048
 
 
 class Methods:
-    def __init__(self, calls: DmCalls, history: History, sessions: Sessions) -> None:
+    def __init__(
+        self, calls: DmCalls, history: History, sessions: Sessions, pins: PinMethods
+    ) -> None:
         self._calls = calls
         self._history = history
         self._sessions = sessions
@@ -43,6 +46,9 @@ class Methods:
             "call.media": self._media,
             "call.transfer": self._transfer,
             "history.list": self._list,
+            "pin.create": pins.create,
+            "pin.list": pins.list,
+            "pin.revoke": pins.revoke,
         }
 
     def take(self, session: Session, request: rpc.Request) -> None:

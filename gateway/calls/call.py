@@ -13,6 +13,7 @@ from gateway.calls.bridge import Bridge
 from gateway.calls.events import Accepted, Connected, Ended, Ringing
 from gateway.calls.legs import LegTable
 from gateway.calls.machine import Core, Side, State, call_machine
+from gateway.calls.pin_ports import Pins
 from gateway.calls.ports import (
     AnchoredLegs,
     Anchors,
@@ -27,6 +28,7 @@ from gateway.calls.ports import (
     Locations,
     MediaPool,
     QualityModel,
+    Sound,
     WorkerLease,
 )
 from gateway.calls.reasons import Ending
@@ -36,7 +38,7 @@ from gateway.calls.tasks import Tasks
 from gateway.calls.trunk_ports import Carriers
 from gateway.errors import GatewayError, WrongState
 from gateway.routing.dialplan import DialPlan
-from gateway.settings import CallsSection
+from gateway.settings import CallsSection, DialInSection
 from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
 
 log = structlog.get_logger()
@@ -69,6 +71,8 @@ class Outside:
     media_wait_s: float
     legs_per_worker: int
     ringback: bool
+    pins: Pins
+    dialin: DialInSection
     attestor: Attestor | None = None
     identity_check: IdentityCheck | None = None
 
@@ -190,6 +194,9 @@ class Call:
         if self._bridge is not None and self.state is State.CONNECTED:
             self.run("dtmf", self._bridge.dtmf(side, digit, duration_ms))
 
+    def played(self, side: Side, sound: Sound) -> None:
+        self.at(side.other).prompt_ended(sound)
+
     def held(self, side: Side, held: bool) -> None:
         if self._bridge is not None and self.state is State.CONNECTED:
             self._bridge.tell_held(side, held)
@@ -289,9 +296,10 @@ class Call:
 
     async def _connect(self) -> None:
         a, b = self.caller.bridge_leg, self.callee.bridge_leg
-        if a is None or b is None:
+        if a is None or (b is None and not self.callee.has_no_leg):
             return  # a side went; its end is on the way
-        await self.lease.connect(a, b)
+        if b is not None:
+            await self.lease.connect(a, b)
         self._machine.bridged()
 
     def tell_connected(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from gateway.calls.call import Call, Outside
 from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
+from gateway.calls.dial_in import DialInCallee
 from gateway.calls.group_callee import GroupCallee
 from gateway.calls.sides import Callee, Caller, Room
 from gateway.calls.trunk_callee import TrunkCallee, Way
@@ -25,8 +28,13 @@ SHORTEST_TURN_S = 5.0
 
 
 class Directory:
-    def __init__(self, outside: Outside) -> None:
+    """``put_through(call, handle)`` calls a person for the one in a call with dial-in."""
+
+    def __init__(
+        self, outside: Outside, put_through: Callable[[Call, str], Coroutine[Any, Any, None]]
+    ) -> None:
         self._outside = outside
+        self._put_through = put_through
 
     def resolve(
         self,
@@ -70,6 +78,8 @@ class Directory:
     def legs(self, target: Target) -> int:
         """Of a call to it, the caller's included: at most what one worker holds."""
         match target:
+            case ServiceAddress(name="dial-in"):
+                return 2  # one for the joint with whoever the PIN reaches
             case ServiceAddress():
                 return 1
             case Group(members=members, in_turn=in_turn):
@@ -81,6 +91,13 @@ class Directory:
 
     def callee(self, call: Call, target: Target, caller: Caller) -> Callee:
         match target:
+            case ServiceAddress(name="dial-in"):
+                outside = self._outside
+                through = partial(self._put_through, call)
+                later = outside.clock.callLater
+                return DialInCallee(
+                    call, target, caller, outside.dialin, outside.pins, through, later
+                )
             case ServiceAddress():
                 return EchoCallee(call, target, caller)
             case Telephone(number=number, choices=choices):

@@ -15,6 +15,7 @@ Means = Literal[
     "sip_confirm",
     "service",
     "transfer",
+    "pin",
 ]
 """By what act a side accepted the call."""
 

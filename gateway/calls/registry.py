@@ -57,7 +57,7 @@ log = structlog.get_logger()
 class CallRegistry:
     def __init__(self, outside: Outside, new_id: Callable[[], str] | None = None) -> None:
         self._outside = outside
-        self._directory = Directory(outside)
+        self._directory = Directory(outside, self._put_through)
         self._new_id = new_id or (lambda: f"c{secrets.token_hex(8)}")
         self._calls: dict[CallId, Call] = {}
         self._parties: Counter[str] = Counter()
@@ -302,8 +302,19 @@ class CallRegistry:
         except GatewayError as e:
             transfer.failed(e)
 
+    async def _put_through(self, call: Call, handle: str) -> None:
+        """Call a person for the telephone that gave a PIN of theirs."""
+        transfer = Transfer(call, Side.CALLEE, notify=False)
+        await self._begin_transfer(transfer, call, Side.CALLEE, UserAddress(handle), "pin")
+        await transfer.done
+
     async def _begin_transfer(
-        self, transfer: Transfer, call: Call, side: Side, to: Address
+        self,
+        transfer: Transfer,
+        call: Call,
+        side: Side,
+        to: Address,
+        means: Literal["transfer", "pin"] = "transfer",
     ) -> None:
         """Call the target for the one who stays, as the one who leaves would have."""
         try:
@@ -312,7 +323,7 @@ class CallRegistry:
             verdict = self._judge(leaving.address, shown(to, target))
             reason = verdict.reason or self._directory.unreachable(target)
             name = call.record.caller_name if side is Side.CALLEE else call.record.callee_name
-            record = self._record(staying.address, name, to, target, call.record.thread, "transfer")
+            record = self._record(staying.address, name, to, target, call.record.thread, means)
             if reason is not None:
                 await self._stillborn(record, None, reason)
                 raise _transfer_refusal(reason, verdict)
@@ -369,7 +380,7 @@ class CallRegistry:
         to: Address,
         target: Target,
         thread: str | None,
-        means: Literal["app_invite", "sip_invite", "transfer"],
+        means: Literal["app_invite", "sip_invite", "transfer", "pin"],
     ) -> CallRecord:
         callee = shown(to, target)
         name = ""

@@ -10,7 +10,7 @@ from gateway.calls.anchorage import Anchorage
 from gateway.calls.events import AppEvent
 from gateway.calls.legs import LegTable
 from gateway.calls.machine import Side, State
-from gateway.calls.ports import AppClients, AppMediaPaths, Locations, WorkerLease
+from gateway.calls.ports import AppClients, AppMediaPaths, Locations, Sound, WorkerLease
 from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance
 from gateway.values import Address, CallId, LegEnd, LegId, LegMedia, LegStats, Reason, SipAddress
@@ -56,6 +56,9 @@ class Room(Protocol):
     def accept(self, acceptance: Acceptance) -> None: ...
     def media_up(self, side: Side) -> None: ...
     def heard_dtmf(self, side: Side, digit: str, duration_ms: int) -> None: ...
+    def played(self, side: Side, sound: Sound) -> None:
+        """A prompt to this side has ended."""
+
     def held(self, side: Side, held: bool) -> None:
         """A SIP side put its far end on hold, or took it back."""
 
@@ -133,6 +136,12 @@ class CallSide(ABC):
         if leg == self.leg:
             self.room.heard_dtmf(self.side, digit, duration_ms)
 
+    def on_played(self, leg: LegId, sound: Sound) -> None:
+        self.room.played(self.side, sound)
+
+    def prompt_ended(self, sound: Sound) -> None:
+        """The other side has heard a prompt to its end."""
+
     def on_stats(self, leg: LegId, stats: LegStats) -> None:
         if leg == self.leg:
             self.room.measured(self.side, stats)
@@ -160,6 +169,8 @@ class Caller(CallSide):
 
 
 class Callee(CallSide):
+    has_no_leg = False
+    """It speaks by prompts alone: there is nothing to connect."""
     announcing_leg: LegId | None = None
     """The leg that plays something before it is answered."""
 

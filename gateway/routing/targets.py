@@ -17,7 +17,7 @@ from gateway.values import (
     UserAddress,
 )
 
-SERVICES = frozenset({"echo"})
+SERVICES = frozenset({"echo", "dial-in"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
@@ -33,6 +34,7 @@ __all__ = [
     "AppSection",
     "CallsSection",
     "DaemonSection",
+    "DialInSection",
     "DnsSection",
     "HeaderRules",
     "HttpSection",

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import (
     NG_ADDRESS,
@@ -241,5 +242,6 @@ class Settings(Section):
     store: StoreSection = StoreSection()
     app: AppSection
     calls: CallsSection = CallsSection()
+    dialin: DialInSection = DialInSection()
     media: MediaSection = MediaSection()
     webrtc: WebRtcSection = WebRtcSection()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, MetaData, String, Table
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 
 metadata = MetaData()
@@ -37,3 +37,33 @@ calls = Table(
 Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
 Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)
 Index("calls_open", calls.c.ended_at)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("pin", String(32), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("held_until", Float, nullable=False),
+    Column("uses", Integer, nullable=False),
+)
+Index("pins_by_digest", pins.c.digest, unique=True)
+Index("pins_by_owner", pins.c.owner, pins.c.created_at)
+
+pin_failures = Table(
+    "pin_failures",
+    metadata,
+    Column("who", String(400), primary_key=True),
+    Column("level", Float, nullable=False),
+    Column("at", Float, nullable=False),
+)
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(64), nullable=False),
+)

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from gateway.app.http import AppServer
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import mint
+from gateway.calls.pin_ports import Pin, PinKind, Redeemed
 from gateway.calls.record import HistoryItem, HistoryPage
 from gateway.errors import GatewayError
 from gateway.settings import Settings
@@ -111,6 +112,35 @@ class ScriptedHistory:
         return HistoryPage(tuple(items[:limit]), "more" if len(items) > limit else None)
 
 
+class ScriptedPins:
+    """``Pins`` of one person, in memory."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Pin] = {}
+
+    async def create(
+        self, owner: str, kind: PinKind, label: str, expires_at: float | None, now: float
+    ) -> tuple[Pin, str]:
+        pin = Pin(f"{owner}{len(self.made)}", kind, label, now, expires_at, 0)
+        self.made[pin.id] = pin
+        return pin, "12345678"
+
+    async def list(self, owner: str, now: float) -> tuple[Pin, ...]:
+        return tuple(p for p in self.made.values() if p.id.startswith(owner))
+
+    async def revoke(self, owner: str, pin: str) -> bool:
+        return pin.startswith(owner) and self.made.pop(pin, None) is not None
+
+    async def redeem(self, digits: str, caller: str, now: float) -> Redeemed | None:
+        raise AssertionError("clients never redeem")
+
+    async def used(self, pin: str) -> None:
+        raise AssertionError("clients never use")
+
+    async def give_back(self, pin: str) -> None:
+        raise AssertionError("clients never use")
+
+
 class Server:
     def __init__(
         self,
@@ -123,6 +153,7 @@ class Server:
         self.clients: list[WsClient] = []
         self.calls = ScriptedCalls()
         self.history = ScriptedHistory()
+        self.pins = ScriptedPins()
         self.sessions = Sessions(self.settings.app, clock)
         self.server = AppServer(
             self.settings,
@@ -130,6 +161,7 @@ class Server:
             self.sessions,
             self.calls,
             self.history,
+            self.pins,
             ready,
             Pages(self.settings, reactor.seconds),
             clock,

@@ -283,3 +283,20 @@ async def test_no_secret_is_logged(started: Started, capsys: pytest.CaptureFixtu
     assert "session_gone" in said.out
     for secret in (client.session, client.session.partition(".")[2], token, token[:-3]):
         assert secret not in said.out + said.err
+
+
+@pytest_twisted.ensureDeferred
+async def test_pins(started: Started) -> None:
+    server = await started()
+    alice, bob = await server.client(), await server.client("bob")
+    made = (await alice.ask("pin.create", {"kind": "once", "label": "gran", "ttl_s": 60}))["result"]
+    assert made["pin"] == "12345678"
+    assert made["expires"] == made["created"] + 60
+    [listed] = (await alice.ask("pin.list", {}))["result"]["pins"]
+    assert "pin" not in listed
+    assert (listed["id"], listed["label"], listed["uses"]) == (made["id"], "gran", 0)
+    assert (await bob.ask("pin.list", {}))["result"]["pins"] == []
+    assert (await bob.ask("pin.revoke", {"id": made["id"]}))["error"]["code"] == 4404
+    assert (await alice.ask("pin.revoke", {"id": made["id"]}))["result"] == {}
+    for params in ({}, {"kind": "twice"}, {"kind": "once", "ttl_s": 1}, {"kind": "once", "x": 1}):
+        assert (await alice.ask("pin.create", params))["error"]["code"] == -32602

@@ -11,13 +11,14 @@ from twisted.internet.task import Clock
 
 from gateway.calls.call import Outside
 from gateway.calls.events import AppEvent
+from gateway.calls.pin_ports import Redeemed
 from gateway.calls.ports import LegAnswer, LegEvents, PlainOffer
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.trunk_ports import Standing
 from gateway.errors import GatewayError, NoCapacity, SdpUnusable
 from gateway.routing.dialplan import DialPlan
-from gateway.settings import CallsSection, RoutingSection, Trunk
+from gateway.settings import CallsSection, DialInSection, RoutingSection, Trunk
 from gateway.values import (
     EXPECTED,
     CallId,
@@ -225,6 +226,8 @@ class World:
                 carriers=self.carriers,
                 dial_plan=DialPlan(routing or RoutingSection()),
                 chance=lambda: 0.5,
+                pins=self,
+                dialin=DialInSection(),
                 paths=self,
                 clients=self,
                 locations=self,
@@ -296,6 +299,16 @@ class World:
 
     def anchored(self, leg: LegId, anchor: object) -> None:
         (self.standing.add if anchor is not None else self.standing.discard)(leg)
+
+    async def redeem(self, digits: str, caller: str, now: float) -> Redeemed | None:
+        self.log.append(f"redeem {digits} {caller}")
+        return Redeemed("p1", "bob") if digits == "12345678" else None
+
+    async def used(self, pin: str) -> None:
+        self.log.append(f"used {pin}")
+
+    async def give_back(self, pin: str) -> None:
+        self.log.append(f"give back {pin}")
 
     def clients_of(self, handle: str) -> Sequence[Client]:
         return tuple(self.online.get(handle, ()))

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 from structlog.testing import capture_logs
@@ -126,14 +128,38 @@ async def test_an_older_database_is_migrated(
 ) -> None:
     """Its revision is known, and not the newest."""
     seen: list[str] = []
-    monkeypatch.setattr(migrating, "revisions", lambda: ["0001", "0002"])
+    known = migrating.revisions()
+    monkeypatch.setattr(migrating, "revisions", lambda: [*known, "9999"])
     monkeypatch.setattr(
         migrating,
         "migrate",
         lambda c: seen.append(c.scalar(text("SELECT version_num FROM alembic_version"))),
     )
     await database.write(bring_up_to_date)
-    assert seen == ["0001"]
+    assert seen == [known[-1]]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_first_schema_becomes_the_newest(file: Path) -> None:
+    """Made by its own migration, with a call in it: the call is still there."""
+    config = Config()
+    config.set_main_option("script_location", str(migrating.MIGRATIONS))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    with sqlite3.connect(file) as plain:
+        plain.execute(
+            "INSERT INTO calls (call, direction, caller, caller_name, callee, callee_name, "
+            "created_at, ended_at) VALUES ('c1', 'app_to_app', 'user:a', 'A', 'user:b', 'B', 1, 2)"
+        )
+    file.chmod(0o600)
+    database = opened(file)
+    await database.start()
+    assert await database.read(lambda c: inspect(c).has_table("pins"))
+    await database.stop()
+    assert row(file, "c1")["ended_at"] == 2.0
 
 
 @pytest_twisted.ensureDeferred

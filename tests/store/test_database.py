@@ -139,9 +139,9 @@ async def test_an_older_database_is_migrated(
     assert seen == [known[-1]]
 
 
-@pytest_twisted.ensureDeferred
-async def test_the_first_schema_becomes_the_newest(file: Path) -> None:
-    """Made by its own migration, with a call in it: the call is still there."""
+def _as_of_the_first(file: Path) -> None:
+    """A database that the first migration made, with a call in it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.set_main_option("script_location", str(migrating.MIGRATIONS))
     engine = create_engine(f"sqlite:///{file}")
@@ -155,6 +155,11 @@ async def test_the_first_schema_becomes_the_newest(file: Path) -> None:
             "created_at, ended_at) VALUES ('c1', 'app_to_app', 'user:a', 'A', 'user:b', 'B', 1, 2)"
         )
     file.chmod(0o600)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_first_schema_becomes_the_newest(file: Path) -> None:
+    _as_of_the_first(file)
     database = opened(file)
     await database.start()
     assert await database.read(lambda c: inspect(c).has_table("pins"))

@@ -379,6 +379,7 @@ class Leg:
             self._reports.leg_state(self.name, "ringing", info.lastStatusCode)
         elif info.state == pj.PJSIP_INV_STATE_CONFIRMED:
             self._answered = True
+            self._look_where_it_is()  # who played early media may be another than who answered
             self._reports.leg_state(self.name, "answered", info.lastStatusCode)
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.stats()
@@ -411,8 +412,7 @@ class Leg:
             self._call, chosen.index, held=status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
         )
         self.silent_s = 0.0
-        if self._stream is not None:
-            self._far_end.moved(self._call, self._stream)
+        self._look_where_it_is()
         self._endpoint.media_wanted(self.name, True)
         self._playing.renew(self.audio())
         self._reports.leg_media(self.name, self.media)
@@ -436,6 +436,9 @@ class Leg:
         if host == self._far_end.source or said_by != self._endpoint.options.proxy:
             return
         self._far_end.source = host
+        self._look_where_it_is()
+
+    def _look_where_it_is(self) -> None:
         if self._call is not None and self._stream is not None and not self._closed:
             self._far_end.moved(self._call, self._stream)
 

@@ -370,3 +370,34 @@ def _rows(gateway: Gateway) -> list[dict[str, Any]]:
         names = [r[0] for r in db.execute("select name from sqlite_master where type='table'")]
         table = next(n for n in names if "call" in n)
         return [dict(r) for r in db.execute(f"select * from {table}")]
+
+
+@pytest.mark.parametrize("inwards", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_phone_behind_nat(gateway: Gateway, cast: Cast, inwards: bool) -> None:
+    """Its SDP names an address that only its own network knows."""
+    phone = await cast.registered(gateway)
+    alice = await cast.client(gateway)
+    async with nothing_left(gateway):
+        theirs = phone.stream(hz=440)
+        private = plain_offer(theirs).replace("127.0.0.1", "10.255.0.9")
+        if inwards:
+            sip = phone.call("alice", theirs)
+            await sip.admitted(private)
+            call = (await alice.incoming())["call"]
+            mine = await alice.accept(call, alice.stream(hz=1000))
+            await sip.answered()
+        else:
+            mine = alice.stream(hz=1000)
+            call = await alice.invite("sip:1001@dm.localhost", mine)
+            sip = await phone.incoming()
+            assert sip.invite is not None
+            sip.stream = theirs
+            sip.answer(200, "OK", private)
+            sip.listen_to(sip.invite.body)
+            await sip.got("ACK")
+        await alice.connected(call)
+        await hears(mine, 440, 1, "alice")
+        await hears(theirs, 1000, 1, "the phone")
+        assert (await sip.bye()).code == 200
+        await alice.ended(call)

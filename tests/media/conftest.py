@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 
 if TYPE_CHECKING:  # they import the reactor, which is not chosen yet when this file is read
     from tests.media.aging import Aging
@@ -47,14 +49,14 @@ async def scene() -> AsyncIterator[Scene]:
         await made.end()
 
 
-@pytest_twisted.async_yield_fixture(scope="session")
-async def aging() -> AsyncIterator[Aging]:
+@pytest.fixture(scope="session")
+def aging() -> Iterator[Aging]:
     """Legs of a minute and more; whoever asks first begins them."""
     from tests.media.aging import Aging
 
     made = Aging()
     try:
-        await made.begin()
+        pytest_twisted.blockon(Deferred.fromCoroutine(made.begin()))
         yield made
     finally:
-        await made.scene.end()
+        pytest_twisted.blockon(Deferred.fromCoroutine(made.scene.end()))

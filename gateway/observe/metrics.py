@@ -35,6 +35,9 @@ DROPS = frozenset(
         "too_big",
     }
 )
+DNS_TYPES = ("NAPTR", "SRV", "A", "AAAA")
+DNS_RESULTS = ("found", "no_record", "no_name", "timeout", "failed")
+DNS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SETUP_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 DURATION_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 JITTER_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -43,7 +46,7 @@ LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
 class Metrics:
-    """Implements ``ports.CallMeters``, ``EdgeMeters`` and ``PoolMeters``."""
+    """Implements ``ports.CallMeters``, ``EdgeMeters``, ``PoolMeters`` and ``DnsMeters``."""
 
     def __init__(self, quality: QualityModel) -> None:
         self._quality = quality
@@ -106,6 +109,15 @@ class Metrics:
             buckets=MOS,
             registry=r,
         )
+        self._dns = Counter(
+            "dmgw_dns_queries", "Questions put to name servers.", ("type", "result"), registry=r
+        )
+        self._dns_seconds = Histogram(
+            "dmgw_dns_query_seconds",
+            "From a question to its answer, or to giving it up.",
+            buckets=DNS_S,
+            registry=r,
+        )
         self.lag = Histogram(
             "dmgw_reactor_lag_seconds",
             "How late the reactor runs what is due.",
@@ -142,6 +154,9 @@ class Metrics:
             self._lost.labels(way)
         for state in ("starting", "idle", "busy", "draining"):
             self._workers.labels(state)
+        for rdtype in DNS_TYPES:
+            for result in DNS_RESULTS:
+                self._dns.labels(rdtype, result)
 
     def render(self) -> bytes:
         text: bytes = generate_latest(self.registry)
@@ -202,3 +217,9 @@ class Metrics:
 
     def workers(self, state: WorkerState, count: int) -> None:
         self._workers.labels(state).set(count)
+
+    # -- ports.DnsMeters
+
+    def dns_query(self, rdtype: str, result: str, seconds: float) -> None:
+        self._dns.labels(rdtype, result).inc()
+        self._dns_seconds.observe(seconds)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
 from gateway.settings.sections import (
@@ -30,6 +31,7 @@ __all__ = [
     "AppSection",
     "CallsSection",
     "DaemonSection",
+    "DnsSection",
     "HeaderRules",
     "HttpSection",
     "MediaSection",

@@ -19,6 +19,8 @@ _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("sip", "trusted", "name"),
     ("sip", "trusted", "address"),
     ("sip", "digest_algorithms", None),
+    ("dns", "servers", None),
+    ("dns", "families", None),
     ("http", "allowed_origins", None),
     ("media", "codecs", None),
     ("webrtc", "codecs", None),

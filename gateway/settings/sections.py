@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import (
     NG_ADDRESS,
     Address,
@@ -219,6 +220,7 @@ class Settings(Section):
     daemon: DaemonSection = DaemonSection()
     sip: SipSection = SipSection()
     trunks: tuple[Trunk, ...] = ()
+    dns: DnsSection = DnsSection()
     http: HttpSection = HttpSection()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()

@@ -36,6 +36,8 @@ NAMES = {
     "dmgw_rtp_packets_lost_total": ("counter", {"direction"}),
     "dmgw_rtp_jitter_seconds": ("histogram", set()),
     "dmgw_mos": ("histogram", set()),
+    "dmgw_dns_queries_total": ("counter", {"type", "result"}),
+    "dmgw_dns_query_seconds": ("histogram", set()),
     "dmgw_reactor_lag_seconds": ("histogram", set()),
     "dmgw_build_info": ("gauge", {"version", "python"}),
 }
@@ -70,6 +72,7 @@ def used(metrics: Metrics) -> None:
     metrics.dropped("rate")
     metrics.registrations(3)
     metrics.workers("idle", 2)
+    metrics.dns_query("NAPTR", "no_record", 0.02)
     metrics.lag.observe(0.002)
 
 

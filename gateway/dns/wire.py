@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal
 
 import dns.asyncresolver
@@ -46,6 +47,9 @@ PAYLOAD_BYTES: Final = 1232
 LONGEST_TRY_S: Final = 1.5
 """A server silent for so long is left for the next one."""
 
+
+MOST_RECORDS: Final = 100
+"""Records of one answer that are read; 64 kB hold thousands, and rules take time for each."""
 
 Result = Literal["found", "no_record", "no_name", "timeout", "failed"]
 
@@ -166,7 +170,7 @@ def plain(name: dns.name.Name) -> str:
 def _read(answer: dns.resolver.Answer) -> Reply:
     chain = answer.chaining_result
     if answer.rrset is not None:
-        records = tuple(_records(answer.rrset))
+        records = tuple(islice(_records(answer.rrset), MOST_RECORDS))
         if records:
             return Reply("found", Found(records), chain.minimum_ttl)
         return Reply("failed", Failed("no record that can be read"))

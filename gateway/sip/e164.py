@@ -8,7 +8,7 @@ from typing import Final
 from gateway.errors import Unlocatable
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.places import is_name
-from gateway.sip.records import Failed, Found, Lookups, NaptrRecord, Question, by_order
+from gateway.sip.records import Failed, Found, Lookups, NaptrRecord, Question, account, by_order
 from gateway.sip.substitution import parse_substitution
 from gateway.sip.uri import SipUri, parse_uri
 
@@ -33,7 +33,7 @@ def enum_lookups(number: str, suffix: str) -> Lookups[tuple[str, ...]]:
     search = _Search(number)
     yield from search.look(enum_domain(number, suffix), ())
     if not search.found and search.failed:
-        raise Unlocatable(f"{number} cannot be looked up: {'; '.join(search.failed)}")
+        raise Unlocatable(f"{number} cannot be looked up: {account(search.failed)}")
     return tuple(search.found)
 
 
@@ -51,7 +51,7 @@ class _Search:
             self.failed.append(f"{question}: a loop, {' to '.join((*through, name))}")
             return
         if self._asked >= MOST_LOOKUPS:
-            self.failed.append(f"{question}: not asked, after {MOST_LOOKUPS} lookups")
+            self.failed.insert(0, f"given up after {MOST_LOOKUPS} lookups")
             return
         self._asked += 1
         (answer,) = yield (question,)

@@ -20,6 +20,7 @@ from gateway.sip.records import (
     NaptrRecord,
     Question,
     SrvRecord,
+    account,
     by_order,
     by_priority,
 )
@@ -30,8 +31,6 @@ Family = Literal["ipv4", "ipv6"]
 
 MOST_HOPS: Final = 16
 MOST_LOOKUPS: Final = 40
-LONGEST_ACCOUNT: Final = 1000
-"""Characters of an error that says what came of each lookup."""
 
 ALL_TRANSPORTS: Final[tuple[HopTransport, ...]] = ("tls", "tcp", "udp")
 _SERVICES: Final[Mapping[str, HopTransport]] = {
@@ -77,7 +76,7 @@ def locating(
     search = _Search(place, families, chance, transports)
     yield from search.run(transport)
     if not search.found:
-        raise Unlocatable(f"{place} cannot be located: {search.account()}")
+        raise Unlocatable(f"{place} cannot be located: {account(search.ends)}")
     return tuple(search.found.values())
 
 
@@ -99,7 +98,7 @@ class _Target:
 
 
 class _Search:
-    """One locating; ``found`` keeps the order."""
+    """One locating: ``found`` in order, and in ``ends`` what led nowhere."""
 
     def __init__(
         self,
@@ -114,11 +113,7 @@ class _Search:
         self._chance = chance
         self._transports = transports
         self._asked = 0
-        self._ends: list[str] = []
-
-    def account(self) -> str:
-        told = "; ".join(dict.fromkeys(self._ends))
-        return told if len(told) <= LONGEST_ACCOUNT else told[:LONGEST_ACCOUNT] + " ..."
+        self.ends: list[str] = []
 
     def run(self, transport: HopTransport | None) -> Lookups[None]:
         host, port = self._place.host, self._place.port
@@ -127,17 +122,19 @@ class _Search:
         elif transport is not None:
             yield from self._by_services((transport,), ())
         elif not (yield from self._by_naptr(host, (), ())):
-            yield from self._by_services(self._transports, (self._ends[-1],))
+            yield from self._by_services(self._transports, (self.ends[-1],))
 
     def _ask(self, *questions: Question) -> Lookups[list[Answer]]:
         asked = questions[: MOST_LOOKUPS - self._asked]
         self._asked += len(asked)
         answers: list[Answer] = list((yield asked)) if asked else []
-        left = len(questions) - len(asked)
-        answers += [Failed(f"not asked, after {MOST_LOOKUPS} lookups")] * left
-        for question, answer in zip(questions, answers, strict=True):
+        for question, answer in zip(asked, answers, strict=True):
             if not isinstance(answer, Found):
-                self._ends.append(f"{question}: {answer.why}")
+                self.ends.append(f"{question}: {answer.why}")
+        if left := len(questions) - len(asked):
+            given_up = f"given up after {MOST_LOOKUPS} lookups"
+            answers += [Failed(given_up)] * left
+            self.ends.insert(0, given_up)
         return answers
 
     # -- NAPTR (RFC 3263 §4.1)
@@ -149,14 +146,14 @@ class _Search:
         """
         question = Question(name, "NAPTR")
         if name in through:
-            self._ends.append(f"{question}: a loop, {' to '.join((*through, name))}")
+            self.ends.append(f"{question}: a loop, {' to '.join((*through, name))}")
             return True
         (answer,) = yield from self._ask(question)
         if not isinstance(answer, Found):
             return bool(through)
         records = [r for r in answer.records if isinstance(r, NaptrRecord) and _of_sip(r)]
         if not records:
-            self._ends.append(f"{question}: none for SIP")
+            self.ends.append(f"{question}: none for SIP")
             return bool(through)
         for same in by_order(records):
             for record in same:
@@ -194,7 +191,7 @@ class _Search:
             return
         else:
             why = f"flags {record.flags!r} do not lead to a server"
-        self._ends.append(f"{question}: {record}: {why}")
+        self.ends.append(f"{question}: {record}: {why}")
 
     # -- SRV (RFC 3263 §4.1 and §4.2, RFC 2782)
 
@@ -219,7 +216,7 @@ class _Search:
         records = [r for r in answer.records if isinstance(r, SrvRecord)]
         usable = [r for r in records if r.target and r.port]
         if len(usable) < len(records):
-            self._ends.append(f"{question}: the service is not offered")
+            self.ends.append(f"{question}: the service is not offered")
         order = by_priority(usable, self._chance)[:MOST_HOPS]
         targets = [_Target(r.target, r.port, (*led, f"{question}: {r}")) for r in order]
         yield from self._addresses(targets, transport)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, MutableSequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 RecordType = Literal["NAPTR", "SRV", "A", "AAAA"]
 
@@ -92,6 +92,15 @@ T = TypeVar("T")
 Lookups = Generator[tuple[Question, ...], tuple[Answer, ...], T]
 """Rules that need DNS: they yield questions to be asked at once, and are sent their answers in the
 same order."""
+
+
+LONGEST_ACCOUNT: Final = 1000
+
+
+def account(ends: Iterable[str]) -> str:
+    """What came of each lookup, once each, for an error; at most ``LONGEST_ACCOUNT`` characters."""
+    told = "; ".join(dict.fromkeys(ends))
+    return told if len(told) <= LONGEST_ACCOUNT else told[: LONGEST_ACCOUNT - 4] + " ..."
 
 
 class Chance(Protocol):

@@ -22,7 +22,8 @@ from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
 from dns.rdtypes.IN.NAPTR import NAPTR
 from dns.rdtypes.IN.SRV import SRV
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from gateway.errors import CannotStart
 from gateway.settings import DnsSection
@@ -98,7 +99,8 @@ class NameServers:
         resolver = dns.asyncresolver.Resolver(configure=False)
         listed = [_split(text) for text in self._section.servers] or _of_system()
         self._servers = [_Server(address, port, self._prefer) for address, port in listed]
-        limit = self._section.timeout_s
+        # one that stays without answer leaves time for what is asked instead
+        limit = self._section.timeout_s / 2
         resolver.nameservers = self._servers
         resolver.timeout = min(LONGEST_TRY_S, limit / (len(self._servers) + 1))
         resolver.lifetime = limit
@@ -115,8 +117,9 @@ class NameServers:
         return tuple(map(str, self._servers))
 
     def ask(self, question: Question) -> Deferred[Reply]:
-        """Ask until one answers or ``dns.timeout_s`` is over; fails only when cancelled."""
-        return Deferred.fromFuture(asyncio.ensure_future(self._ask(question)))
+        """Ask until one answers or half of ``dns.timeout_s`` is over; fails only when cancelled."""
+        asking = Deferred.fromFuture(asyncio.ensure_future(self._ask(question)))
+        return asking.addErrback(_as_of_twisted)
 
     async def _ask(self, question: Question) -> Reply:
         resolver = self._resolver
@@ -146,6 +149,12 @@ class NameServers:
         log.warning("dns_server_left", server=str(self._servers[0]), now=str(server))
         self._servers = [server, *(s for s in self._servers if s is not server)]
         self._resolver.nameservers = self._servers
+
+
+def _as_of_twisted(failure: Failure) -> Reply:
+    if isinstance(failure.value, asyncio.CancelledError):
+        raise CancelledError from None
+    raise failure.value
 
 
 def _split(text: str) -> tuple[str, int]:

@@ -145,7 +145,7 @@ def test_wrong_use_is_told_and_exits_with_2(args: tuple[str, ...]) -> None:
 
 def test_help_and_version() -> None:
     shown = called("--help").stdout
-    assert all(name in shown for name in ("run", "check-config", "token", "doctor"))
+    assert all(name in shown for name in ("run", "check-config", "token", "doctor", "locate"))
     assert called("--version").stdout.startswith("dm-gateway, version ")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doctor import CHECKS, Finding, examine, host, media, state
+from gateway.doctor import CHECKS, Finding, examine, host, media, names, state
 from gateway.doctor.finding import output_of
 from gateway.settings import Settings
 
@@ -317,7 +317,10 @@ def test_the_report_and_its_exit_code(worst: Any, code: int) -> None:
 
 def test_every_check_is_made() -> None:
     made = {
-        f for m in (media, host, state) for n, f in vars(m).items() if f in CHECKS and n[0] != "_"
+        f
+        for m in (media, host, names, state)
+        for n, f in vars(m).items()
+        if f in CHECKS and n[0] != "_"
     }
     assert made == set(CHECKS)
-    assert len(CHECKS) == 9
+    assert len(CHECKS) == 10

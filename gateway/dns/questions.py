@@ -89,11 +89,11 @@ class Questions:
 
     async def _fetch(self, question: Question) -> None:
         began = self._clock.seconds()
-        reply = Reply("failed", Failed("the resolver was stopped"))
+        reply = Reply("failed", Failed("the resolver broke"))
         try:
             reply = await self._servers.ask(question)
         except CancelledError:
-            pass
+            reply = Reply("failed", Failed("the resolver was stopped"))
         else:
             took_s = max(0.0, self._clock.seconds() - began)
             self._meters.dns_query(question.type, reply.result, took_s)

@@ -18,15 +18,15 @@ def _known_server(text: str) -> str:
     match = _SERVER.fullmatch(text)
     port = int(match[3] or DNS_PORT) if match else 0
     try:
-        address = ipaddress.ip_address((match[1] or match[2]) if match else "")
+        if match and 0 < port < 65_536:
+            v4, v6 = match[1], match[2]
+            host = str(ipaddress.IPv4Address(v4)) if v4 else f"[{ipaddress.IPv6Address(v6)}]"
+            return f"{host}:{port}"
     except ValueError:
-        port = 0
-    if not 0 < port < 65_536:
-        raise ValueError(
-            f"{text[:80]!r} is no name server; right are 192.0.2.53, 192.0.2.53:5353, "
-            "[2001:db8::53]:53"
-        )
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+        pass
+    raise ValueError(
+        f"{text[:80]!r} is no name server; right are 192.0.2.53, 192.0.2.53:5353, [2001:db8::53]:53"
+    )
 
 
 NameServer = Annotated[str, AfterValidator(_known_server)]

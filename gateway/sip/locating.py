@@ -85,7 +85,7 @@ def _numeric(place: Place, transport: HopTransport, families: Sequence[Family]) 
     if family not in families:
         raise Unlocatable(f"{place} cannot be used: dns.families lacks {family}")
     address = HostPort(place.host, place.port or _PORTS[transport])
-    return Located(Hop(transport, address), ("numeric",))
+    return Located(Hop(transport, address), ("numeric, nothing to look up",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import TypeVar
 
+from gateway.sip.locating import ALL_TRANSPORTS, Family, HopTransport, Located, locating
 from gateway.sip.records import (
     Absent,
     AddressRecord,
@@ -69,3 +71,31 @@ class Driven:
             return held
         lines = [line.strip() for line in held.strip().splitlines()]
         return Found(tuple(_record(question.type, line) for line in lines))
+
+
+BOTH: tuple[Family, ...] = ("ipv4", "ipv6")
+
+
+def located(
+    zone: Zone,
+    place: str,
+    transport: HopTransport | None = None,
+    families: tuple[Family, ...] = BOTH,
+    seed: int = 3263,
+    transports: tuple[HopTransport, ...] = ALL_TRANSPORTS,
+) -> tuple[tuple[Located, ...], Driven]:
+    driven = Driven(zone)
+    found = driven.run(
+        locating(
+            place,
+            transport,
+            families=families,
+            chance=random.Random(seed),
+            transports=transports,
+        )
+    )
+    return found, driven
+
+
+def shown(found: tuple[Located, ...]) -> list[str]:
+    return [f"{f.hop.transport} {f.hop.address}" for f in found]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import dns.asyncresolver
 import dns.exception
 import dns.message
 import dns.name
-import dns.nameserver
-import dns.rcode
 import dns.rdatatype
 import dns.resolver
 import dns.rrset
@@ -25,6 +23,7 @@ from dns.rdtypes.IN.SRV import SRV
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from gateway.dns.server import Server, TooLong
 from gateway.errors import CannotStart
 from gateway.settings import DnsSection
 from gateway.settings.dns import DNS_PORT
@@ -39,7 +38,6 @@ from gateway.sip.records import (
     Record,
     SrvRecord,
 )
-from gateway.values import HostPort
 
 log = structlog.get_logger()
 
@@ -50,7 +48,7 @@ LONGEST_TRY_S: Final = 1.5
 
 
 MOST_RECORDS: Final = 100
-"""Records of one answer that are read; 64 kB hold thousands, and rules take time for each."""
+"""Records of one answer that are used; rules take time for each."""
 
 Result = Literal["found", "no_record", "no_name", "timeout", "failed"]
 
@@ -68,27 +66,12 @@ class Reply:
     alias: str | None = None
 
 
-class _Server(dns.nameserver.Do53Nameserver):
-    def __init__(self, address: str, port: int, heard: Callable[[_Server], None]) -> None:
-        super().__init__(address, port)
-        self._heard = heard
-
-    def __str__(self) -> str:
-        return str(HostPort(self.address, self.port))
-
-    async def async_query(self, *args: Any, **kwargs: Any) -> dns.message.Message:
-        response = await super().async_query(*args, **kwargs)
-        if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-            self._heard(self)
-        return response
-
-
 class NameServers:
     """The servers of the settings, or of the system."""
 
     def __init__(self, section: DnsSection) -> None:
         self._section = section
-        self._servers: list[_Server] = []
+        self._servers: list[Server] = []
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     def open(self) -> None:
@@ -98,7 +81,7 @@ class NameServers:
         """
         resolver = dns.asyncresolver.Resolver(configure=False)
         listed = [_split(text) for text in self._section.servers] or _of_system()
-        self._servers = [_Server(address, port, self._prefer) for address, port in listed]
+        self._servers = [Server(address, port, self._prefer) for address, port in listed]
         # one that stays without answer leaves time for what is asked instead
         limit = self._section.timeout_s / 2
         resolver.nameservers = self._servers
@@ -142,7 +125,7 @@ class NameServers:
             return Reply("failed", Failed(f"cannot be asked for ({type(e).__name__})"))
         return _read(answer)
 
-    def _prefer(self, server: _Server) -> None:
+    def _prefer(self, server: Server) -> None:
         """Begin with the one that answered last, so that a silent one costs its time once."""
         if self._resolver is None or self._servers[0] is server:
             return
@@ -226,6 +209,8 @@ def _told(error: dns.resolver.LifetimeTimeout | dns.resolver.NoNameservers) -> s
                 how = what
             case dns.exception.Timeout():
                 how = "silent"
+            case TooLong():
+                how = str(what)
             case OSError():
                 how = what.strerror or type(what).__name__
             case _:

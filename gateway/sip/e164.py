@@ -14,6 +14,8 @@ from gateway.sip.uri import SipUri, parse_uri
 
 MOST_URIS: Final = 16
 MOST_LOOKUPS: Final = 8
+MOST_RULES: Final = 32
+"""Expressions that are tried for one number."""
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 
@@ -43,6 +45,7 @@ class _Search:
         self.failed: list[str] = []
         self._number = number
         self._asked = 0
+        self._tried = 0
 
     def look(self, name: str, through: tuple[str, ...]) -> Lookups[None]:
         """Every rule of a name by order, then preference; chained ones in their place."""
@@ -89,6 +92,9 @@ class _Search:
 
     def _substituted(self, record: NaptrRecord) -> str | None:
         """A rule that cannot be used is one that does not match."""
+        self._tried += 1
+        if self._tried > MOST_RULES:
+            return None
         try:
             return parse_substitution(record.regexp).apply(self._number)
         except SipSyntaxError:

@@ -17,7 +17,8 @@ LONGEST_EXPRESSION: Final = 255
 """A character-string of DNS holds no more (RFC 1035 §3.3)."""
 LONGEST_TEXT: Final = 255
 LONGEST_RESULT: Final = 1000
-_MEMORY: Final = 1 << 16
+_MEMORY: Final = 1 << 14
+"""Bytes for a compiled pattern: those of real zones fit, and none takes a millisecond."""
 _NO_DELIMITERS: Final = "\\123456789i"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Unlocatable
-from gateway.sip.e164 import MOST_LOOKUPS, MOST_URIS, enum_domain, enum_lookups
+from gateway.sip.e164 import MOST_LOOKUPS, MOST_RULES, MOST_URIS, enum_domain, enum_lookups
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.records import Absent
 from gateway.sip.uri import SipUri, parse_uri
@@ -163,6 +163,9 @@ def test_chains_and_uris_are_bounded() -> None:
     assert len(str(told.value)) < 1200
     many = "\n".join(rule(1, n, f"u{n}") for n in range(100))
     assert len(uris({f"NAPTR {NAME}": many})) == MOST_URIS
+    late = [f'1 {n} "u" "E2U+sip" "!^[[:digit:]]{{9}}{n}$!x!" .' for n in range(MOST_RULES)]
+    assert uris({f"NAPTR {NAME}": "\n".join([*late[1:], rule(2, 1, "a")])})
+    assert not uris({f"NAPTR {NAME}": "\n".join([*late, rule(2, 1, "a")])})
 
 
 _rules = st.builds(

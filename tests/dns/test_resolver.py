@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from gateway.dns.resolver import Resolver
+from gateway.dns.server import MOST_BYTES
 from gateway.dns.wire import PAYLOAD_BYTES
 from gateway.errors import CannotStart, Unlocatable
 from gateway.settings import DnsSection
@@ -31,6 +32,8 @@ from tests.peers.waiting import reactor, together
 MANY = "\n".join(
     f"_sip._udp.many SRV {n} 1 5060 a-long-name-of-a-target-number-{n}" for n in range(60)
 ) + "".join(f"\na-long-name-of-a-target-number-{n} A 192.0.2.{n + 1}" for n in range(60))
+
+HUGE = "\n".join(f"_sip._udp.huge SRV {n} 1 5060 target-number-{n}" for n in range(500))
 
 ZONES = {
     "example.org": f"""\
@@ -52,6 +55,7 @@ nowhere     CNAME gone
 outside     CNAME name.elsewhere.example.
 _sip._udp.closed  SRV 0 0 0 .
 short       5 A 192.0.2.4
+{HUGE}
 chain       NAPTR 1 1 "" "" "" chain2
 chain2      NAPTR 1 1 "" "" "" chain
 {MANY}
@@ -220,6 +224,19 @@ async def test_an_answer_too_long_for_udp(nsd: NsdServer) -> None:
         hops = await scene.hops("many.example.org", "udp")
         assert hops == [f"udp 192.0.2.{n + 1}:5060 many.example.org" for n in range(MOST_HOPS)]
         assert scene.meters.seen[0][:2] == ("SRV", "found")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_too_long_for_anybody(nsd: NsdServer) -> None:
+    request = dns.message.make_query("_sip._udp.huge.example.org", "SRV", payload=PAYLOAD_BYTES)
+    whole = dns.query.tcp(request, "127.0.0.1", port=nsd.port, timeout=5)
+    size = len(whole.wire or b"")
+    assert MOST_BYTES < size < 65_536
+    async with Scene(nsd.address) as scene:
+        assert await scene.failure("huge.example.org", "udp") == (
+            "huge.example.org cannot be located: SRV _sip._udp.huge.example.org: "
+            f"no server knows ({nsd.address}: Truncated, {nsd.address}: an answer of {size} bytes)"
+        )
 
 
 @pytest_twisted.ensureDeferred

@@ -14,9 +14,8 @@ import click
 from twisted.internet import asyncioreactor
 
 from gateway import __version__
-from gateway.errors import BadAddress, GatewayError, SettingsError
+from gateway.errors import BadAddress, GatewayError, SettingsError, Unlocatable
 from gateway.settings import Settings, load
-from gateway.sip.locating import Transport
 from gateway.values import parse_address
 
 EMBEDDED = Path(__file__).parent / "conf" / "dev.yaml"
@@ -166,17 +165,34 @@ def route(
 
 @main.command()
 @click.argument("place")
-@click.option("--transport", type=click.Choice(["udp", "tcp", "tls"]), help="Not as DNS says.")
+@click.option("--transport", type=click.Choice(["udp", "tcp", "tls"]), help="Else DNS chooses it.")
 @_settings
-def locate(path: Path, overrides: tuple[str, ...], place: str, transport: Transport | None) -> None:
-    """Look PLACE (a trunk's address) up as calls would (RFC 3263)."""
-    settings = _load(path, overrides)
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    asyncioreactor.install(loop)  # type: ignore[no-untyped-call]  # Twisted's
-    from gateway.dns.asking import located  # noqa: PLC0415  # it takes the reactor
+def locate(path: Path, overrides: tuple[str, ...], place: str, transport: Any) -> None:
+    """Print where PLACE is served: HOST, HOST:PORT, or a number as +14155550123 (ENUM).
 
-    found = loop.run_until_complete(located(settings.dns, place, transport))
-    for line in found.lines:
-        click.echo(line)
-    sys.exit(0 if found.hops else 1)
+    Each hop, in the order that calls try them, stands over the records that led to it.
+    """
+    from gateway.dns.once import once  # noqa: PLC0415
+    from gateway.observe import logs  # noqa: PLC0415
+
+    section = _load(path, overrides).dns
+    found: list[tuple[str, tuple[str, ...]]]
+    logs.begin("warning", "text")
+    try:
+        if place.startswith("+"):
+            if section.enum_suffix is None:
+                raise Unlocatable("numbers are not looked up: dns.enum_suffix is not set")
+            uris = once(section, lambda resolver: resolver.enum(place))
+            if not uris:
+                raise Unlocatable(f"{place} has no SIP URI under {section.enum_suffix}")
+            found = [(uri, ()) for uri in uris]
+        else:
+            hops = once(section, lambda resolver: resolver.trace(place, transport))
+            found = [(f"{h.hop.transport} {h.hop.address}", h.led) for h in hops]
+    except GatewayError as e:
+        click.echo(str(e), err=True)
+        raise SystemExit(1) from None
+    for number, (shown, led) in enumerate(found, 1):
+        click.echo(f"{number}  {shown}")
+        for record in led:
+            click.echo(f"     {record}")

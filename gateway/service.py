@@ -20,7 +20,6 @@ from gateway.app.http import AppServer
 from gateway.app.sessions import Sessions
 from gateway.calls.call import Outside
 from gateway.calls.registry import CallRegistry
-from gateway.dns.locator import DnsLocator
 from gateway.dns.resolver import Resolver
 from gateway.edge.edge import Edge
 from gateway.errors import CannotStart, GatewayError
@@ -36,7 +35,8 @@ from gateway.observe.mos import EModel
 from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
 from gateway.routing.dialplan import DialPlan
-from gateway.settings import Settings, secret
+from gateway.settings import DnsSection, Settings, secret
+from gateway.sip.places import parse_place
 from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
@@ -114,12 +114,13 @@ class Service:
             log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
         edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
         await life.start("edge", edge.start, edge.stop)
-        resolver = Resolver(s.dns, reactor, self.metrics)
-        await resolver.start()
+        resolver = Resolver(_usable(s), reactor, self.metrics)
+        if any(not parse_place(trunk.address).numeric for trunk in s.trunks):
+            await life.start("dns", resolver.start, resolver.stop)
         trunks = Trunks(
             s.trunks,
             _trunk_passwords(s),
-            DnsLocator(s.dns, resolver, reactor),
+            resolver,
             edge.client,
             reactor,
             self.metrics,
@@ -244,6 +245,13 @@ class Service:
 
 async def _nothing() -> None:
     """For parts that are there once they are made."""
+
+
+def _usable(settings: Settings) -> DnsSection:
+    """Addresses of IPv6 lead nowhere where the edge has none itself."""
+    if settings.sip.host6 is not None or "ipv4" not in settings.dns.families:
+        return settings.dns
+    return settings.dns.model_copy(update={"families": ("ipv4",)})
 
 
 def _passwords(settings: Settings) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -146,7 +145,7 @@ def test_wrong_use_is_told_and_exits_with_2(args: tuple[str, ...]) -> None:
 
 def test_help_and_version() -> None:
     shown = called("--help").stdout
-    assert all(name in shown for name in ("run", "check-config", "token", "doctor"))
+    assert all(name in shown for name in ("run", "check-config", "token", "doctor", "locate"))
     assert called("--version").stdout.startswith("dm-gateway, version ")
 
 
@@ -160,7 +159,6 @@ def test_there_is_one_copy_of_the_development_settings() -> None:
 def test_a_build_holds_the_development_settings_and_the_migrations(tmp_path: Path) -> None:
     """As a wheel is made: what is a link here is a file there."""
     import shutil
-    import subprocess
 
     tree, out = tmp_path / "tree", tmp_path / "out"
     skip = shutil.ignore_patterns("__pycache__")
@@ -272,18 +270,3 @@ def test_route_says_why_there_is_none(number: str, told: str) -> None:
 @pytest.mark.parametrize("wrong", [["--as", "alice"], ["--at", "tomorrow"]])
 def test_route_needs_a_caller_and_a_time_that_can_be_read(wrong: list[str]) -> None:
     assert CliRunner().invoke(main, ["route", "+14155552671", *wrong, *ROUTING]).exit_code == 2
-
-
-def test_locate() -> None:
-    command = [str(Path(sys.executable).parent / "dm-gateway"), "locate"]
-
-    def locate(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [*command, *arguments], check=False, capture_output=True, text=True, timeout=20
-        )
-        return done.returncode, done.stdout
-
-    assert locate("127.0.0.1:5070", "--transport", "tcp") == (0, "1. tcp 127.0.0.1:5070\n")
-    code, told = locate("1.2.3")
-    assert code == 1
-    assert "is no address" in told

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.doctor import CHECKS, Finding, examine, host, media, state, stir
+from gateway.doctor import CHECKS, Finding, examine, host, media, names, state, stir
 from gateway.doctor.finding import output_of
 from gateway.settings import Settings
 
@@ -318,9 +318,9 @@ def test_the_report_and_its_exit_code(worst: Any, code: int) -> None:
 def test_every_check_is_made() -> None:
     made = {
         f
-        for m in (media, host, state, stir)
+        for m in (media, host, names, state, stir)
         for n, f in vars(m).items()
         if f in CHECKS and n[0] != "_"
     }
     assert made == set(CHECKS)
-    assert len(CHECKS) == 11
+    assert len(CHECKS) == 12

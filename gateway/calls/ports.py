@@ -361,6 +361,11 @@ class PoolMeters(Protocol):
     def workers(self, state: WorkerState, count: int) -> None: ...
 
 
+class DnsMeters(Protocol):
+    def dns_query(self, rdtype: str, result: str, seconds: float) -> None:
+        """One question that servers were asked; both labels are of bounded sets."""
+
+
 class QualityModel(Protocol):
     def mos(self, codec: str, loss: float, jitter_ms: float, rtt_ms: float | None) -> float:
         """Mean opinion score, 1 to 4.5, of one direction (ITU-T G.107); ``loss`` 0 to 1."""

@@ -66,11 +66,6 @@ class SipClient(Protocol):
         """Send a request that has no Via yet; the final response, or ``NoResponse``."""
 
 
-class DnsMeters(Protocol):
-    def dns_asked(self, kind: str, result: str, took_s: float) -> None:
-        """``kind`` is a record type, ``result`` found, empty, nxdomain or failed."""
-
-
 class TrunkMeters(Protocol):
     def trunk_registered(self, trunk: str, registered: bool) -> None: ...
     def trunk_targets(self, trunk: str, up: int, down: int) -> None: ...

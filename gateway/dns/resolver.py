@@ -1,146 +1,94 @@
-"""DNS without waiting for it: dnspython on the reactor's loop, cached by TTL."""
+"""Where SIP domains and telephone numbers are served: ``ports.Locator`` by DNS."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+import random
+from collections.abc import Sequence
+from typing import TypeVar
 
-import dns.asyncresolver
-import dns.exception
-import dns.rdatatype
-import dns.resolver
 import structlog
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 
-from gateway.calls.ports import Clock
-from gateway.calls.trunk_ports import DnsMeters
+from gateway.calls.ports import Clock, DnsMeters
+from gateway.dns.questions import Questions
+from gateway.dns.wire import NameServers
 from gateway.settings import DnsSection
+from gateway.sip.e164 import enum_lookups
+from gateway.sip.locating import ALL_TRANSPORTS, HopTransport, Located, locating
+from gateway.sip.records import Answer, Chance, Lookups, Question
+from gateway.values import Hop
 
 log = structlog.get_logger()
 
-NEGATIVE_S: Final = 30.0
-SHORTEST_S: Final = 1.0
-LONGEST_S: Final = 3600.0
-
-
-class NoAnswer(Exception):
-    """No server answered, or only with failures."""
-
-
-@dataclass(slots=True)
-class _Kept:
-    """``records`` empty: the name has none of this kind, which is an answer too (RFC 2308)."""
-
-    records: tuple[Any, ...]
-    until: float
+T = TypeVar("T")
 
 
 class Resolver:
-    """One question is asked once at a time, and its answer kept as long as it says."""
+    """Implements ``ports.Locator``.  The reactor must be one on asyncio.
 
-    def __init__(self, settings: DnsSection, clock: Clock, meters: DnsMeters) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._meters = meters
-        self._cache: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._asking: dict[tuple[str, str], list[Deferred[tuple[Any, ...]]]] = {}
-        self._resolver: dns.asyncresolver.Resolver | None = None
+    ``transports`` are those that requests can be sent with, the best first.
+    """
 
-    def _asked(self) -> dns.asyncresolver.Resolver:
-        if self._resolver is None:
-            servers = self._settings.servers
-            resolver = dns.asyncresolver.Resolver(configure=not servers)
-            if servers:
-                resolver.nameservers = [_nameserver(text) for text in servers]
-            resolver.lifetime = self._settings.timeout_s
-            resolver.timeout = max(0.3, self._settings.timeout_s / 4)
-            resolver.cache = None
-            resolver.search = []
-            self._resolver = resolver
-        return self._resolver
+    def __init__(
+        self,
+        section: DnsSection,
+        reactor: Clock,
+        meters: DnsMeters,
+        chance: Chance | None = None,
+        transports: Sequence[HopTransport] = ALL_TRANSPORTS,
+    ) -> None:
+        self._section = section
+        self._clock = reactor
+        self._chance = chance or random.SystemRandom()
+        self._transports = transports
+        self._servers = NameServers(section)
+        self._questions = Questions(section, self._servers, reactor, meters)
 
     async def start(self) -> None:
-        """Read the system's list of servers, where no other is set."""
-        self._asked()
+        """Read which servers there are; ``CannotStart`` where there are none."""
+        self._servers.open()
+        log.info("dns_ready", servers=self._servers.names)
 
-    async def ask(self, name: str, kind: str) -> tuple[Any, ...]:
-        """Records of one kind (``NAPTR``, ``SRV``, ``A``, ``AAAA``); ``NoAnswer`` where none came.
+    async def stop(self) -> None:
+        """Whoever waits is told ``Unlocatable``.  Idempotent."""
+        self._servers.close()
+        self._questions.stop()
 
-        An old answer is better than none: it is used for ``stale_s`` when no server answers.
-        """
-        key = (name.lower().rstrip("."), kind)
-        now = self._clock.seconds()
-        kept = self._cache.get(key)
-        if kept is not None and kept.until > now:
-            return kept.records
-        waiting = self._asking.get(key)
-        if waiting is not None:
-            also: Deferred[tuple[Any, ...]] = Deferred()
-            waiting.append(also)
-            shared: tuple[Any, ...] = await also
-            return shared
-        self._asking[key] = []
-        try:
-            records = await self._fresh(key)
-        except NoAnswer as e:
-            if kept is None or kept.until + self._settings.stale_s <= now:
-                why = str(e)
-                self._tell(key, lambda d: d.errback(NoAnswer(why)))
-                raise
-            log.warning("dns_stale_answer_used", name=name, kind=kind, why=str(e))
-            records = kept.records
-        except BaseException:
-            self._tell(key, lambda d: d.errback(NoAnswer(f"{kind} of {name}: given up")))
-            raise
-        self._tell(key, lambda d: d.callback(records))
-        return records
+    async def locate(self, place: str, transport: HopTransport | None = None) -> tuple[Hop, ...]:
+        return tuple(found.hop for found in await self.trace(place, transport))
 
-    def _tell(
-        self, key: tuple[str, str], tell: Callable[[Deferred[tuple[Any, ...]]], None]
-    ) -> None:
-        for waiting in self._asking.pop(key, []):
-            if not waiting.called:
-                tell(waiting)
+    async def trace(self, place: str, transport: HopTransport | None = None) -> tuple[Located, ...]:
+        """As ``locate``, with the records that led to each hop."""
+        return await self._drive(
+            locating(
+                place,
+                transport,
+                families=self._section.families,
+                chance=self._chance,
+                transports=self._transports,
+            )
+        )
 
-    async def _fresh(self, key: tuple[str, str]) -> tuple[Any, ...]:
-        name, kind = key
-        began = self._clock.seconds()
-        work = self._asked().resolve(name, kind, raise_on_no_answer=False)
-        future = asyncio.ensure_future(work)
-        try:
-            answer: Any = await Deferred.fromFuture(future)
-        except dns.resolver.NXDOMAIN:
-            self._told(kind, "nxdomain", began)
-            return self._keep(key, (), NEGATIVE_S)
-        except asyncio.CancelledError as e:  # the time for all look-ups is over
-            self._told(kind, "failed", began)
-            raise NoAnswer(f"{kind} of {name}: nothing in time") from e
-        except (dns.exception.DNSException, OSError) as e:
-            self._told(kind, "failed", began)
-            raise NoAnswer(f"{kind} of {name}: {e}") from e
-        records = tuple(answer.rrset) if answer.rrset is not None else ()
-        self._told(kind, "found" if records else "empty", began)
-        ttl_s = float(answer.rrset.ttl) if answer.rrset is not None else NEGATIVE_S
-        chain = answer.chaining_result.minimum_ttl
-        return self._keep(key, records, min(ttl_s, float(chain)))
+    async def enum(self, number: str) -> tuple[str, ...]:
+        suffix = self._section.enum_suffix
+        if suffix is None:
+            return ()
+        return await self._drive(enum_lookups(number, suffix))
 
-    def _told(self, kind: str, result: str, began: float) -> None:
-        self._meters.dns_asked(kind, result, self._clock.seconds() - began)
+    async def _drive(self, lookups: Lookups[T]) -> T:
+        """Answer what the rules ask, in ``dns.timeout_s`` for all of it."""
+        deadline = self._clock.seconds() + self._section.timeout_s
+        answers: tuple[Answer, ...] | None = None
+        while True:
+            try:
+                questions = next(lookups) if answers is None else lookups.send(answers)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+            answers = tuple(await self._all(questions, deadline))
 
-    def _keep(
-        self, key: tuple[str, str], records: tuple[Any, ...], ttl_s: float
-    ) -> tuple[Any, ...]:
-        kept_s = min(LONGEST_S, max(SHORTEST_S, ttl_s))
-        self._cache.pop(key, None)
-        self._cache[key] = _Kept(records, self._clock.seconds() + kept_s)
-        while len(self._cache) > self._settings.cache_entries:
-            self._cache.popitem(last=False)
-        return records
-
-
-def _nameserver(text: str) -> Any:
-    host, _, port = text.rpartition(":") if "]:" in text or text.count(":") == 1 else (text, "", "")
-    return dns.nameserver.Do53Nameserver(host.strip("[]"), int(port or 53))
+    def _all(self, questions: Sequence[Question], deadline: float) -> Deferred[list[Answer]]:
+        return gatherResults(
+            [Deferred.fromCoroutine(self._questions.ask(q, deadline)) for q in questions],
+            consumeErrors=True,
+        )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.doctor import host, media, state, stir
+from gateway.doctor import host, media, names, state, stir
 from gateway.doctor.finding import Finding
 from gateway.settings import Settings
 
@@ -22,6 +22,7 @@ CHECKS: Final[Sequence[Check]] = (
     media.pjsip,
     media.rtpengine,
     host.ports,
+    names.trunks,
     state.database,
     host.clock,
     host.limits,

@@ -36,11 +36,13 @@ DROPS = frozenset(
         "too_big",
     }
 )
+DNS_TYPES = ("NAPTR", "SRV", "A", "AAAA")
+DNS_RESULTS = ("found", "no_record", "no_name", "timeout", "failed")
+DNS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SETUP_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60)
 DURATION_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 JITTER_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 MOS = (1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.25, 4.5)
-DNS_S = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4)
 LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
@@ -114,6 +116,15 @@ class Metrics:
             buckets=MOS,
             registry=r,
         )
+        self._dns = Counter(
+            "dmgw_dns_queries", "Questions put to name servers.", ("type", "result"), registry=r
+        )
+        self._dns_seconds = Histogram(
+            "dmgw_dns_query_seconds",
+            "From a question to its answer, or to giving it up.",
+            buckets=DNS_S,
+            registry=r,
+        )
         self.lag = Histogram(
             "dmgw_reactor_lag_seconds",
             "How late the reactor runs what is due.",
@@ -134,12 +145,6 @@ class Metrics:
         )
         self._trunk_tried = Counter(
             "dmgw_trunk_attempts", "Attempts at a target.", ("trunk", "result"), registry=r
-        )
-        self._dns = Counter(
-            "dmgw_dns_queries", "Questions to DNS servers.", ("type", "result"), registry=r
-        )
-        self._dns_took = Histogram(
-            "dmgw_dns_query_seconds", "How long they took.", buckets=DNS_S, registry=r
         )
         info = Gauge(
             "dmgw_build_info",
@@ -175,6 +180,9 @@ class Metrics:
             self._lost.labels(way)
         for state in ("starting", "idle", "busy", "draining"):
             self._workers.labels(state)
+        for rdtype in DNS_TYPES:
+            for result in DNS_RESULTS:
+                self._dns.labels(rdtype, result)
 
     def render(self) -> bytes:
         text: bytes = generate_latest(self.registry)
@@ -246,12 +254,6 @@ class Metrics:
     def trunk_tried(self, trunk: str, worked: bool) -> None:
         self._trunk_tried.labels(trunk, "taken" if worked else "failed").inc()
 
-    # -- ports.DnsMeters
-
-    def dns_asked(self, kind: str, result: str, took_s: float) -> None:
-        self._dns.labels(kind, result).inc()
-        self._dns_took.observe(took_s)
-
     # -- ports.PoolMeters
 
     def workers(self, state: WorkerState, count: int) -> None:
@@ -264,3 +266,9 @@ class Metrics:
 
     def signed(self, level: Attestation) -> None:
         self._signed.labels(level).inc()
+
+    # -- ports.DnsMeters
+
+    def dns_query(self, rdtype: str, result: str, seconds: float) -> None:
+        self._dns.labels(rdtype, result).inc()
+        self._dns_seconds.observe(seconds)

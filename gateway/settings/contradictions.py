@@ -22,6 +22,8 @@ _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("sip", "trusted", "address"),
     ("sip", "digest_algorithms", None),
     ("stir", "allow_hosts", None),
+    ("dns", "servers", None),
+    ("dns", "families", None),
     ("http", "allowed_origins", None),
     ("media", "codecs", None),
     ("webrtc", "codecs", None),

@@ -38,9 +38,9 @@ NAMES = {
     "dmgw_rtp_packets_lost_total": ("counter", {"direction"}),
     "dmgw_rtp_jitter_seconds": ("histogram", set()),
     "dmgw_mos": ("histogram", set()),
-    "dmgw_reactor_lag_seconds": ("histogram", set()),
-    "dmgw_dns_queries_total": ("counter", set()),
+    "dmgw_dns_queries_total": ("counter", {"type", "result"}),
     "dmgw_dns_query_seconds": ("histogram", set()),
+    "dmgw_reactor_lag_seconds": ("histogram", set()),
     "dmgw_trunk_registered": ("gauge", set()),
     "dmgw_trunk_targets": ("gauge", set()),
     "dmgw_trunk_calls_active": ("gauge", set()),
@@ -80,6 +80,7 @@ def used(metrics: Metrics) -> None:
     metrics.workers("idle", 2)
     metrics.verified("passed")
     metrics.signed("A")
+    metrics.dns_query("NAPTR", "no_record", 0.02)
     metrics.lag.observe(0.002)
 
 

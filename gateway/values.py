@@ -336,3 +336,6 @@ class LegEnd:
     remote: bool
     cause: int | None = None
     stats: LegStats | None = None
+    contacts: tuple[str, ...] = ()
+    """Where a 3xx sends its caller (RFC 3261 §8.1.3.4)."""
+    retry_after_s: int | None = None

@@ -157,3 +157,7 @@ class TrunkCaller(SipCaller):
 
     def released(self) -> None:
         self._carriers.end(self._trunk)
+
+    @property
+    def may_transfer(self) -> bool:
+        return self._carriers.trunk(self._trunk).transfers

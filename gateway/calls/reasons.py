@@ -108,6 +108,8 @@ def from_trunk(end: LegEnd) -> Reason:
     """Why a telephone was not reached, after the last trunk that could be tried."""
     if end.code == 403:
         return Reason.NOT_ALLOWED
+    if end.code == 503 and end.retry_after_s is not None:
+        return Reason.RATE_LIMITED
     return from_callee(end) if retry_of(end) is Retry.NONE else Reason.UNREACHABLE
 
 

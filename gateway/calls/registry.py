@@ -276,6 +276,8 @@ class CallRegistry:
         side = None if found is None else found.side_of(leg)
         if found is None or side is None or not self._outside.settings.transfers:
             return Refuse(403)
+        if not found.at(side).may_transfer:
+            return Refuse(403)
         other: tuple[Call, Side] | None = None
         if referral.replaces is not None:
             call = self._calls.get(CallId(referral.replaces.rpartition(".")[0]))

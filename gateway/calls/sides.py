@@ -95,6 +95,11 @@ class CallSide(ABC):
         """The leg, where it is one that understands RFC 4733 and re-INVITE."""
         return self.leg
 
+    @property
+    def may_transfer(self) -> bool:
+        """Whether its far end's REFER is taken."""
+        return True
+
     def codec(self) -> str:
         return self.media.codec if self.media else ""
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import structlog
 from twisted.internet.defer import Deferred
 
 from gateway.calls.anchorage import far_of_trunk
+from gateway.calls.machine import State
 from gateway.calls.ports import Attestor, Prompt
 from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
 from gateway.calls.record import Acceptance
@@ -34,6 +36,8 @@ from gateway.values import (
 
 log = structlog.get_logger()
 
+MAX_REDIRECTS: Final = 3
+_NUMBER: Final = re.compile(r"(?:sip:|tel:)(\+[1-9][0-9]{1,14})(?:[@;]|$)", re.I)
 CONFIRM_DIGIT: Final = "1"
 CONFIRM_PROMPT: Final = Prompt("prompt:press-1")
 PATIENCE: Final = "X-DMGW-Patience"
@@ -113,6 +117,12 @@ class TrunkCallee(Callee):
                 return True
             self._held = way.trunk
             end = await self._attempt(way, hop)
+            for _ in range(MAX_REDIRECTS):
+                number = self._redirected(way, end)
+                if number is None or not await self._drop_leg():
+                    break
+                way = replace(way, number=number)
+                end = await self._attempt(way, hop)
             if end is None:
                 return False
             await self._give_back()
@@ -197,6 +207,27 @@ class TrunkCallee(Callee):
         if outcome is not None:
             outcome.callback(end)
 
+    def _redirected(self, way: Way, end: LegEnd | None) -> str | None:
+        """The number that a 3xx names instead, where the trunk's are followed.
+
+        The request goes to the trunk again, wherever the 3xx would send it.
+        """
+        if end is None or not 300 <= end.code < 400:
+            return None
+        if not self._carriers.trunk(way.trunk).redirects:
+            return None
+        found = (_NUMBER.match(uri) for uri in end.contacts)
+        number = next((m[1] for m in found if m is not None), None)
+        if number is not None:
+            log.info("trunk_redirects", call=self.room.id, trunk=way.trunk, code=end.code)
+        return number
+
+    async def _drop_leg(self) -> bool:
+        if self._trying is not None:
+            await self.room.anchorage.drop(self._trying)
+            self._trying = None
+        return self.room.state is not State.ENDED
+
     async def _give_back(self) -> None:
         """What an attempt that failed held."""
         self._let_go()
@@ -271,6 +302,10 @@ class TrunkCallee(Callee):
 
     def released(self) -> None:
         self._let_go()
+
+    @property
+    def may_transfer(self) -> bool:
+        return self._way is not None and self._carriers.trunk(self._way.trunk).transfers
 
 
 def domain_of(trunk: Trunk) -> str:

@@ -244,6 +244,8 @@ class LegClosed(Command):
         (b"text", Unicode()),
         (b"remote", Boolean()),
         (b"cause", Integer()),
+        (b"contacts", Unicode()),  # one a line
+        (b"retry_after_s", Integer()),  # below 0: not said
         (b"has_stats", Boolean()),
         *_STATS,
     ]

@@ -10,6 +10,7 @@ import pjsua2 as pj
 from gateway.media.accounts import Account, contained
 from gateway.media.peer_sdp import unusable
 from gateway.media.presses import Presses
+from gateway.values import LegEnd
 
 SOURCE_MARK: Final = "X-DMGW-Source"
 """The edge says with it from which address a message came."""
@@ -17,6 +18,8 @@ SOURCE_MARK: Final = "X-DMGW-Source"
 _DTMF_END: Final = 2
 _REQUEST_PENDING: Final = 491
 _SOURCE: Final = re.compile(rf"^{SOURCE_MARK}:\s*(\S+)\s*$", re.I | re.M)
+_CONTACT: Final = re.compile(r"^(?:Contact|m)\s*:[^\r\n<]*<([^>\r\n]+)>", re.I | re.M)
+_RETRY_AFTER: Final = re.compile(r"^Retry-After\s*:\s*(\d{1,6})", re.I | re.M)
 _CAUSE: Final = re.compile(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", re.I | re.M)
 
 
@@ -123,6 +126,23 @@ def cause_of(message: str) -> int | None:
     """The SIP cause in the Reason header of the message that ended the call (RFC 3326)."""
     found = _CAUSE.search(message)
     return int(found[1]) if found else None
+
+
+_MAX_CONTACTS: Final = 5
+
+
+def end_of(info: Any, message: str, *, remote: bool) -> LegEnd:
+    """What a dialog ended with; ``message`` is what the far end sent last, if that ended it."""
+    contacts = _CONTACT.findall(message) if 300 <= info.lastStatusCode < 400 else []
+    retry = _RETRY_AFTER.search(message)
+    return LegEnd(
+        code=info.lastStatusCode,
+        text=info.lastReason[:100],
+        remote=remote,
+        cause=cause_of(message),
+        contacts=tuple(uri[:400] for uri in contacts[:_MAX_CONTACTS]),
+        retry_after_s=int(retry[1]) if retry else None,
+    )
 
 
 def header(name: str, value: str) -> Any:

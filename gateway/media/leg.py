@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import pjsua2 as pj
 
 from gateway.media.accounts import Account
-from gateway.media.dialog import Dialog, cause_of, header, message_of, source_of
+from gateway.media.dialog import Dialog, end_of, header, message_of, source_of
 from gateway.media.endpoint import Endpoint
 from gateway.media.far_end import FarEnd
 from gateway.media.leg_sdp import has_codec, rtp_port, srtp_fits, with_codecs, with_packet_time
@@ -314,9 +314,7 @@ class Leg:
         self._sip_call_id = self._call_id_of_place()
         self._reports.later(0, self._part)
         stats = self._stats
-        self._reports.leg_closed(
-            self.name, LegEnd(end.code, end.text, end.remote, end.cause, stats)
-        )
+        self._reports.leg_closed(self.name, replace(end, stats=stats))
 
     def _call_id_of_place(self) -> str:
         """Call-ID of what is in our place in PJSIP's table; empty: it is free."""
@@ -383,15 +381,9 @@ class Leg:
             self._reports.leg_state(self.name, "answered", info.lastStatusCode)
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             self.stats()
-            self._finish(
-                self._asked
-                or LegEnd(
-                    code=info.lastStatusCode,
-                    text=info.lastReason[:100],
-                    remote=not self._answered or message_of(prm).startswith("BYE "),
-                    cause=cause_of(message_of(prm)),
-                )
-            )
+            said = message_of(prm)
+            remote = not self._answered or said.startswith("BYE ")
+            self._finish(self._asked or end_of(info, said, remote=remote))
 
     def on_media(self) -> None:
         if self._call is None or self._closed:

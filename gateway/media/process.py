@@ -109,11 +109,22 @@ class _Channel(AMP):
         text: str,
         remote: bool,
         cause: int,
+        contacts: str,
+        retry_after_s: int,
         has_stats: bool,
         **figures: Any,
     ) -> dict[str, Any]:
         stats = _stats(figures) if has_stats else None
-        self._worker.on_closed(LegId(leg), LegEnd(code, text, remote, cause or None, stats))
+        end = LegEnd(
+            code,
+            text,
+            remote,
+            cause or None,
+            stats,
+            tuple(contacts.split("\n")) if contacts else (),
+            None if retry_after_s < 0 else retry_after_s,
+        )
+        self._worker.on_closed(LegId(leg), end)
         return {}
 
 

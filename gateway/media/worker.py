@@ -32,6 +32,7 @@ from gateway.media.accounts import Account
 from gateway.media.bridge import Bridge
 from gateway.media.endpoint import LEG_MARK, Endpoint
 from gateway.media.farewells import Farewells
+from gateway.media.figures import figures_of
 from gateway.media.leg import Leg
 from gateway.media.loopback_ua import LoopbackUa
 from gateway.media.options import LEGS_A_SECOND_AT_MOST, Options, Pace
@@ -420,8 +421,10 @@ class Worker(AMP):
             text=end.text,
             remote=end.remote,
             cause=end.cause or 0,
+            contacts="\n".join(end.contacts),
+            retry_after_s=-1 if end.retry_after_s is None else end.retry_after_s,
             has_stats=end.stats is not None,
-            **_figures(stats),
+            **figures_of(stats),
         )
 
     def leg_parted(self, leg: str) -> None:
@@ -459,7 +462,7 @@ class Worker(AMP):
             stats = leg.stats()
             if stats is None or leg.media is None:
                 continue
-            self._tell(c.Stats, leg=name, **_figures(stats))
+            self._tell(c.Stats, leg=name, **figures_of(stats))
             heard = stats.received.packets != before
             if heard or not leg.expects_rtp():
                 leg.silent_s = 0.0
@@ -467,19 +470,6 @@ class Worker(AMP):
             leg.silent_s += self._options.stats_interval_s
             if leg.silent_s >= self._options.rtp_timeout_s:
                 leg.close(408, "No RTP", 488)
-
-
-def _figures(stats: LegStats) -> dict[str, Any]:
-    return {
-        "rx_packets": stats.received.packets,
-        "rx_lost": stats.received.lost,
-        "rx_jitter_ms": stats.received.jitter_ms,
-        "tx_packets": stats.sent.packets,
-        "tx_lost": stats.sent.lost,
-        "tx_jitter_ms": stats.sent.jitter_ms,
-        "rtt_ms": -1.0 if stats.rtt_ms is None else stats.rtt_ms,
-        "codec": stats.codec,
-    }
 
 
 def _wait(delay_s: float) -> Deferred[None]:

@@ -314,3 +314,52 @@ async def test_emergency_numbers_and_what_no_route_takes(one: Office, cast: Cast
         await leg.admitted()
         assert (await leg.final()).code == 403
         assert not one.carriers["main"].messages.seen
+
+
+@pytest.mark.parametrize("redirects", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_trunk_that_redirects(cast: Cast, redirects: bool) -> None:
+    """To another number, which is asked of the same trunk, wherever the 3xx would send it."""
+    here = await office(cast, [{"name": "main", "redirects": redirects}], routing("main"))
+    alice = await cast.client(here.gateway)
+    carrier = here.carriers["main"]
+    async with nothing_left(here.gateway):
+        call = await alice.invite(f"tel:{NUMBER}")
+        leg = await carrier.incoming()
+        seen = carrier.messages.mark()
+        moved = ("contact", "<sip:+14155559999@203.0.113.9>;q=1")
+        assert leg.invite is not None
+        carrier.send(carrier.refusal(leg.invite, 302, moved))
+        if not redirects:
+            assert (await alice.ended(call))["reason"] == "unreachable"
+            return
+        second = await carrier.incoming(since=seen)
+        assert second.invite is not None
+        assert second.invite.first.startswith("INVITE sip:+14155559999@127.0.0.1")
+        second.answer(486)
+        assert (await alice.ended(call))["reason"] == "busy"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_trunk_that_has_had_enough(one: Office, cast: Cast) -> None:
+    alice = await cast.client(one.gateway)
+    async with nothing_left(one.gateway):
+        call = await alice.invite(f"tel:{NUMBER}")
+        leg = await one.carriers["main"].incoming()
+        assert leg.invite is not None
+        later = ("retry-after", "30")
+        one.carriers["main"].send(SipPhone.refusal(leg.invite, 503, later))
+        assert (await alice.ended(call))["reason"] == "rate_limited"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_trunk_may_not_transfer_unless_it_is_set(one: Office, cast: Cast) -> None:
+    alice = await cast.client(one.gateway)
+    async with nothing_left(one.gateway):
+        call = await alice.invite(f"tel:{NUMBER}")
+        leg = await answered(one.carriers["main"])
+        await alice.connected(call)
+        refused = await leg.in_dialog("REFER", "", ("refer-to", f"<sip:{OURS}@dm.localhost>"))
+        assert refused.code == 403
+        await alice.hangup(call)
+        await leg.got("BYE")

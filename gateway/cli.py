@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,46 @@ def token(
         click.echo(f"no token: {e}", err=True)
         raise SystemExit(1) from None
     click.echo(made)
+
+
+def _region(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch("[A-Z]{2}", value):
+        raise click.BadParameter(f"{value!r} is no country; right is ISO 3166 alpha-2, as DE")
+    return value
+
+
+@main.command()
+@_settings
+@click.argument("to")
+@click.option("--as", "caller", metavar="ADDRESS", help="Who dials: user:alice, sip:1001@DOMAIN.")
+@click.option("--trunk", metavar="NAME", help="The call comes in by this trunk instead.")
+@click.option("--region", callback=_region, help="Where the caller is: ISO 3166 alpha-2, as DE.")
+@click.option("--group", "groups", multiple=True, help="May be given many times.")
+@click.option(
+    "--at", metavar="TIME", help="ISO 8601, in routing.timezone unless it has an offset; now."
+)
+def route(
+    path: Path,
+    overrides: tuple[str, ...],
+    to: str,
+    caller: str | None,
+    trunk: str | None,
+    region: str | None,
+    groups: tuple[str, ...],
+    at: str | None,
+) -> None:
+    """Explain step by step where a dialled number leads; 1 when it leads nowhere.
+
+    TO is tel:+14155550123, a SIP address, or what is dialled, as 030 1234567.
+    """
+    from gateway import explain  # noqa: PLC0415
+
+    settings = _load(path, overrides)
+    try:
+        asked = explain.Question.of(settings, to, caller, trunk, region, groups, at)
+    except (GatewayError, ValueError) as e:
+        raise click.UsageError(str(e)) from None
+    sys.exit(explain.explain(settings, asked))
 
 
 @main.command()

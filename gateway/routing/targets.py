@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.routing.numbers import Spelling, spell
 from gateway.values import (
     HANDLE,
     Address,
@@ -25,6 +26,27 @@ class NoRoute:
 
 
 Target = UserAddress | SipAddress | ServiceAddress | NoRoute
+
+
+def dialled(
+    to: Address,
+    domain: str,
+    is_account: Callable[[SipAddress], bool],
+    is_user: Callable[[str], bool],
+) -> Spelling | None:
+    """What ``to`` dials where it means a telephone number, for the dial plan; else ``None``.
+
+    In our own domain a number is dialled when no account, service or person has that name.
+    """
+    match to:
+        case TelAddress(number=number):
+            return spell(number)
+        case SipAddress(user=user, host=host) if host == domain.lower():
+            if is_account(to) or user in SERVICES or is_user(user):
+                return None
+            return spell(user)
+        case _:
+            return None
 
 
 def resolve(to: Address, domain: str, is_account: Callable[[SipAddress], bool]) -> Target:

@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
+from gateway.settings.routing import (
+    CallerIdSection,
+    EmergencySection,
+    OwnNumber,
+    Period,
+    Route,
+    RouteTrunk,
+    RoutingSection,
+)
 from gateway.settings.sections import (
     Account,
     AppSection,
@@ -28,12 +37,19 @@ from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 __all__ = [
     "Account",
     "AppSection",
+    "CallerIdSection",
     "CallsSection",
     "DaemonSection",
+    "EmergencySection",
     "HeaderRules",
     "HttpSection",
     "MediaSection",
     "MetricsSection",
+    "OwnNumber",
+    "Period",
+    "Route",
+    "RouteTrunk",
+    "RoutingSection",
     "Section",
     "Settings",
     "SipSection",

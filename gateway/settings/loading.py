@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.errors import SettingsError, SettingsFault
-from gateway.settings.contradictions import contradictions, repeated
+from gateway.settings.contradictions import contradictions, nameless, repeated
 from gateway.settings.document import Document
 from gateway.settings.document import Path as At
 from gateway.settings.kinds import AT_KEY
@@ -62,7 +62,7 @@ def _judged(document: Document) -> Settings:
             if not any(at[: len(b)] == b or b[: len(at)] == at for b in document.blind):
                 document.fault(at, _problem(error, at))
         settings = _what_is_right(document.data, wrong)
-    for found in repeated(document.data):
+    for found in (*repeated(document.data), *nameless(document.data)):
         document.fault(found.path, found.problem)
     for found in contradictions(settings):
         if not wrong & {str(found.path[0]), *found.others}:
@@ -74,9 +74,9 @@ def _what_is_right(data: Mapping[str, Any], wrong: set[str]) -> Settings:
     """The sections without fault, defaults for the rest, so that contradictions are seen too."""
     fit: dict[str, Any] = {"app": AppSection.model_construct(token=TokenSection.model_construct())}
     for name, field in Settings.model_fields.items():
-        kind = field.annotation
-        if name in data and name not in wrong and isinstance(kind, type):
-            fit[name] = kind.model_validate(data[name])
+        if name in data and name not in wrong:
+            kind: TypeAdapter[Any] = TypeAdapter(cast(Any, field.annotation))
+            fit[name] = kind.validate_python(data[name])
     return Settings.model_construct(**fit)
 
 

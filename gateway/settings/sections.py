@@ -27,6 +27,7 @@ from gateway.settings.kinds import (
     known_store,
     wide,
 )
+from gateway.settings.routing import RoutingSection
 from gateway.settings.trunks import Trunk
 from gateway.values import HANDLE
 
@@ -219,6 +220,7 @@ class Settings(Section):
     daemon: DaemonSection = DaemonSection()
     sip: SipSection = SipSection()
     trunks: tuple[Trunk, ...] = ()
+    routing: RoutingSection = RoutingSection()
     http: HttpSection = HttpSection()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()

@@ -193,6 +193,7 @@ def test_a_worker_process_loads_nothing_of_the_daemon() -> None:
     }
     assert not strangers, f"a worker loads {sorted(strangers)}"
     heavy = {"pydantic", "sqlalchemy", "alembic", "autobahn", "klein", "prometheus_client", "yaml"}
+    heavy |= {"phonenumbers", "zoneinfo"}
     assert not heavy & set(loaded), f"a worker loads {sorted(heavy & set(loaded))}"
 
 

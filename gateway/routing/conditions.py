@@ -81,9 +81,10 @@ class Conditions:
         if not self.classes.intersection(seen.classes):
             return f"is not for {_or(seen.classes)}"
         if self.regions and seen.region not in self.regions:
-            return f"is for callers in {_or(sorted(self.regions))}, not {seen.region or 'nowhere'}"
+            here = seen.region or "a country that is not known"
+            return f"is for callers in {_or(sorted(self.regions))}, not in {here}"
         if self.groups and not self.groups & seen.groups:
-            return f"is for the groups {_or(sorted(self.groups))}"
+            return f"is for callers of the group {_or(sorted(self.groups))}"
         if self.hours and not any(h.hold(seen.now) for h in self.hours):
             walls = dict.fromkeys(h.wall(seen.now) for h in self.hours)
             return f"does not hold at {_or(walls)}"

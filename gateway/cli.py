@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import re
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ import click
 from twisted.internet import asyncioreactor
 
 from gateway import __version__
-from gateway.errors import BadAddress, GatewayError, SettingsError, Unlocatable
+from gateway.errors import GatewayError, SettingsError, Unlocatable
 from gateway.settings import Settings, load
-from gateway.values import parse_address
 
 EMBEDDED = Path(__file__).parent / "conf" / "dev.yaml"
 
@@ -122,6 +120,46 @@ def token(
     click.echo(made)
 
 
+def _region(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch("[A-Z]{2}", value):
+        raise click.BadParameter(f"{value!r} is no country; right is ISO 3166 alpha-2, as DE")
+    return value
+
+
+@main.command()
+@_settings
+@click.argument("to")
+@click.option("--as", "caller", metavar="ADDRESS", help="Who dials: user:alice, sip:1001@DOMAIN.")
+@click.option("--trunk", metavar="NAME", help="The call comes in by this trunk instead.")
+@click.option("--region", callback=_region, help="Where the caller is: ISO 3166 alpha-2, as DE.")
+@click.option("--group", "groups", multiple=True, help="May be given many times.")
+@click.option(
+    "--at", metavar="TIME", help="ISO 8601, in routing.timezone unless it has an offset; now."
+)
+def route(
+    path: Path,
+    overrides: tuple[str, ...],
+    to: str,
+    caller: str | None,
+    trunk: str | None,
+    region: str | None,
+    groups: tuple[str, ...],
+    at: str | None,
+) -> None:
+    """Explain step by step where a dialled number leads; 1 when it leads nowhere.
+
+    TO is tel:+14155550123, a SIP address, or what is dialled, as 030 1234567.
+    """
+    from gateway import explain  # noqa: PLC0415
+
+    settings = _load(path, overrides)
+    try:
+        asked = explain.Question.of(settings, to, caller, trunk, region, groups, at)
+    except (GatewayError, ValueError) as e:
+        raise click.UsageError(str(e)) from None
+    sys.exit(explain.explain(settings, asked))
+
+
 @main.command()
 @_settings
 def doctor(path: Path, overrides: tuple[str, ...]) -> None:
@@ -129,38 +167,6 @@ def doctor(path: Path, overrides: tuple[str, ...]) -> None:
     from gateway import doctor as checks  # noqa: PLC0415
 
     sys.exit(checks.examine(_load(path, overrides)))
-
-
-@main.command()
-@click.argument("number")
-@click.option("--as", "who", default="user:alice", show_default=True, help="The caller's address.")
-@click.option("--region", help="The caller's country, as the token says: two letters.")
-@click.option("--group", "groups", multiple=True, help="A group the caller is in; may be repeated.")
-@click.option("--at", "at", help="Local date and time, as 2026-11-23T22:00; now unless given.")
-@_settings
-def route(
-    path: Path,
-    overrides: tuple[str, ...],
-    number: str,
-    who: str,
-    region: str | None,
-    groups: tuple[str, ...],
-    at: str | None,
-) -> None:
-    """Explain where NUMBER (or tel:NUMBER) would go, step by step."""
-    from gateway.routing.dialplan import Dialled, DialPlan  # noqa: PLC0415  # slow to load
-
-    settings = _load(path, overrides)
-    try:
-        caller = parse_address(who)
-        now = datetime.fromisoformat(at) if at else datetime.now()  # noqa: DTZ005  # local
-    except (BadAddress, ValueError) as e:
-        raise click.UsageError(str(e)) from None
-    dialled = Dialled(number.removeprefix("tel:"), caller, region, frozenset(groups))
-    plan = DialPlan(settings.routing).plan(dialled, now.timestamp(), random.random)
-    for number_, step in enumerate(plan.steps, 1):
-        click.echo(f"{number_:2}. {step}")
-    sys.exit(0 if plan.refusal is None else 1)
 
 
 @main.command()

@@ -34,7 +34,7 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.mos import EModel
 from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
-from gateway.routing.dialplan import DialPlan
+from gateway.routing.dialplan import compile_plan
 from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
 from gateway.stir.signer import Signer
@@ -147,7 +147,7 @@ class Service:
                 anchors=SipAnchors(engines, tuple(s.media.codecs)),
                 anchored=edge,
                 carriers=trunks,
-                dial_plan=DialPlan(s.routing),
+                dial_plan=compile_plan(s.routing),
                 chance=random.random,
                 pins=pins,
                 dialin=s.dialin,

@@ -25,7 +25,7 @@ Attestation = Literal["A", "B", "C"]
 """Full, partial, gateway (RFC 8588 §4): how well a signer knows its caller."""
 
 HANDLE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
+E164: Final = re.compile(r"\+[1-9][0-9]{1,14}")
 _SIP_USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}")
 _SIP_HOST: Final = re.compile(r"[A-Za-z0-9.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _SERVICES: Final = frozenset({"echo", "dial-in"})
@@ -94,7 +94,7 @@ def parse_address(text: str) -> Address:
         match scheme:
             case "user" if HANDLE.fullmatch(rest):
                 return UserAddress(rest)
-            case "tel" if _E164.fullmatch(rest):
+            case "tel" if E164.fullmatch(rest):
                 return TelAddress(rest)
             case "sip":
                 user, at, host = rest.rpartition("@")
@@ -148,6 +148,24 @@ class Direction(StrEnum):
     APP_TO_SERVICE = "app_to_service"
     SIP_TO_SERVICE = "sip_to_service"
     PHONE_TO_SERVICE = "phone_to_service"
+
+
+class NumberClass(StrEnum):
+    """What kind of telephone number it is, as metadata of its country knows."""
+
+    FIXED_LINE = "fixed_line"
+    MOBILE = "mobile"
+    TOLL_FREE = "toll_free"
+    PREMIUM_RATE = "premium_rate"
+    SHARED_COST = "shared_cost"
+    VOIP = "voip"
+    PERSONAL = "personal"
+    PAGER = "pager"
+    UAN = "uan"
+    VOICEMAIL = "voicemail"
+    UNKNOWN = "unknown"
+    SHORT = "short"
+    EMERGENCY = "emergency"
 
 
 class LegKind(StrEnum):

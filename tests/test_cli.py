@@ -242,32 +242,3 @@ async def test_run_says_what_keeps_it_from_starting(tmp_path: Path) -> None:
     (why,) = [e["error"] for e in entries if e["event"] == "cannot_start"]
     assert why.startswith(f"metrics cannot listen on 127.0.0.1:{port} ")
     assert not any("traceback" in e for e in entries)
-
-
-ROUTING = (
-    "--set",
-    "trunks=[{name: main, address: 127.0.0.1}]",
-    "--set",
-    'routing={routes: [{name: us, prefixes: ["+1"], trunks: [main]}]}',
-)
-
-
-def test_route_explains_itself() -> None:
-    done = CliRunner().invoke(main, ["route", "tel:+14155552671", "--region", "US", *ROUTING])
-    assert done.exit_code == 0, done.output
-    assert "route us takes it by prefix +1" in done.output
-    assert "trunks in this order: main" in done.output
-
-
-@pytest.mark.parametrize(
-    ("number", "told"), [("+4930901820", "no route takes this number"), ("911", "emergency")]
-)
-def test_route_says_why_there_is_none(number: str, told: str) -> None:
-    done = CliRunner().invoke(main, ["route", number, *ROUTING])
-    assert done.exit_code == 1
-    assert told in done.output
-
-
-@pytest.mark.parametrize("wrong", [["--as", "alice"], ["--at", "tomorrow"]])
-def test_route_needs_a_caller_and_a_time_that_can_be_read(wrong: list[str]) -> None:
-    assert CliRunner().invoke(main, ["route", "+14155552671", *wrong, *ROUTING]).exit_code == 2

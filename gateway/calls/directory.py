@@ -12,7 +12,9 @@ from gateway.calls.dial_in import DialInCallee
 from gateway.calls.group_callee import GroupCallee
 from gateway.calls.sides import Callee, Caller, Room
 from gateway.calls.trunk_callee import TrunkCallee, Way
-from gateway.routing.dialplan import Dialled, Plan, TrunkChoice
+from gateway.routing.dialplan import plan
+from gateway.routing.numbers import Spelling
+from gateway.routing.plans import Dialled, Plan, TrunkCaller, TrunkChoice
 from gateway.routing.targets import Group, NoRoute, Target, Telephone, resolve
 from gateway.values import (
     Address,
@@ -42,15 +44,22 @@ class Directory:
         caller: Address,
         region: str | None = None,
         groups: frozenset[str] = frozenset(),
+        trunk: str | None = None,
     ) -> Target:
         outside = self._outside
 
-        def dial(text: str) -> Plan:
-            dialled = Dialled(text, caller, region, groups)
-            return outside.dial_plan.plan(dialled, outside.clock.seconds(), outside.chance)
+        def dial(number: Spelling) -> Plan:
+            who = TrunkCaller(trunk) if trunk is not None else _person(caller)
+            asked = Dialled(number, who, region, groups)
+            return plan(asked, outside.dial_plan, outside.clock.seconds(), outside.chance)
 
-        plan = dial if outside.dial_plan.known else None
-        return resolve(to, outside.domain, outside.locations.is_account, plan)
+        def is_user(handle: str) -> bool:
+            return bool(outside.clients.clients_of(handle))
+
+        known = outside.dial_plan.routes or outside.dial_plan.numbers
+        return resolve(
+            to, outside.domain, outside.locations.is_account, is_user, dial if known else None
+        )
 
     def unreachable(self, target: Target) -> Reason | None:
         match target:
@@ -101,7 +110,7 @@ class Directory:
             case ServiceAddress():
                 return EchoCallee(call, target, caller)
             case Telephone(number=number, choices=choices):
-                ways = [self._way(choice) for choice in choices]
+                ways = [self._way(number, choice) for choice in choices]
                 outside = self._outside
                 address = TelAddress(number)
                 return TrunkCallee(call, address, ways, outside.carriers, outside.attestor)
@@ -124,14 +133,14 @@ class Directory:
             return AppCallee(room, who)
         return SipCallee(room, who, self.contacts(who)[:contacts])
 
-    def _way(self, choice: TrunkChoice) -> Way:
+    def _way(self, number: str, choice: TrunkChoice) -> Way:
         trunk = self._outside.carriers.trunk(choice.trunk)
-        early = trunk.early_media == "pass" if choice.early_media is None else choice.early_media
+        early = (choice.early_media or trunk.early_media) == "pass"
         return Way(
             trunk=choice.trunk,
-            number=choice.number,
-            caller_id=choice.caller_id,
-            confirm=choice.confirm,
+            number=number,
+            caller_id=choice.caller_id or "",
+            confirm=choice.confirm is not None,
             announcements=early,
             attestation=choice.attestation,
         )
@@ -146,3 +155,10 @@ def shown(to: Address, target: Target) -> Address:
             return TelAddress(number)
         case _:
             return target
+
+
+def _person(caller: Address) -> UserAddress | SipAddress:
+    """Who dials; a service, which transfers a telephone to a person, dials nothing itself."""
+    if isinstance(caller, UserAddress | SipAddress):
+        return caller
+    return SipAddress("anonymous", "anonymous.invalid")

@@ -34,7 +34,7 @@ from gateway.errors import (
     WrongState,
 )
 from gateway.policy.chain import Attempt, Verdict, judge
-from gateway.routing.targets import NoRoute, Target, Telephone
+from gateway.routing.targets import Target
 from gateway.values import (
     Address,
     CallId,
@@ -210,9 +210,7 @@ class CallRegistry:
     # -- IncomingCalls
 
     async def incoming(self, invite: IncomingInvite) -> Forward | Refuse:
-        target = self._directory.resolve(invite.target, invite.caller)
-        if invite.trunk is not None and isinstance(target, Telephone):
-            target = NoRoute("a call from a trunk that would leave by one", Reason.NOT_ALLOWED)
+        target = self._directory.resolve(invite.target, invite.caller, trunk=invite.trunk)
         found = await self._identity(invite)
         refused = self._refused_identity(found)
         if refused is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.routing.dialplan import Plan, TrunkChoice
-from gateway.routing.numbers import is_dialable
+from gateway.routing.numbers import Spelling, spell
+from gateway.routing.plans import Inside, Outward, Plan, Refusal, TrunkChoice
 from gateway.values import (
     HANDLE,
     Address,
@@ -52,7 +52,8 @@ def resolve(
     to: Address,
     domain: str,
     is_account: Callable[[SipAddress], bool],
-    dial: Callable[[str], Plan] | None = None,
+    is_user: Callable[[str], bool],
+    dial: Callable[[Spelling], Plan] | None = None,
 ) -> Target:
     """Whom ``to`` means: a person, an account, a service, or a telephone.
 
@@ -60,13 +61,14 @@ def resolve(
     what the dial plan makes of it, and any other handle a person in the app.  Foreign domains
     have no route: this gateway relays for nobody.
     """
+    number = dialled(to, domain, is_account, is_user)
+    if number is not None and dial is not None:
+        return _planned(dial(number), domain, is_account, is_user)
     match to:
         case UserAddress() | ServiceAddress():
             return to
-        case TelAddress(number=number):
-            if dial is None:
-                return NoRoute("no route for telephone numbers")
-            return _planned(dial(number), domain, is_account)
+        case TelAddress():
+            return NoRoute("no route for telephone numbers")
         case SipAddress(user=user, host=host):
             if host != domain.lower():
                 return NoRoute("a foreign domain")
@@ -74,22 +76,50 @@ def resolve(
                 return to
             if user in SERVICES:
                 return ServiceAddress(user)
-            if dial is not None and is_dialable(user):
-                return _planned(dial(user), domain, is_account)
             if HANDLE.fullmatch(user):
                 return UserAddress(user)
             return NoRoute("no such name")
 
 
-def _planned(plan: Plan, domain: str, is_account: Callable[[SipAddress], bool]) -> Target:
-    if plan.refusal is not None:
-        return NoRoute(plan.refusal.text, plan.refusal.reason)
-    if plan.choices:
-        return Telephone(plan.number, plan.choices)
-    inside = tuple(resolve(address, domain, is_account) for address in plan.inside)
-    members = tuple(m for m in inside if isinstance(m, UserAddress | SipAddress | ServiceAddress))
+def dialled(
+    to: Address,
+    domain: str,
+    is_account: Callable[[SipAddress], bool],
+    is_user: Callable[[str], bool],
+) -> Spelling | None:
+    """What ``to`` dials where it means a telephone number, for the dial plan; else ``None``.
+
+    In our own domain a number is dialled when no account, service or person has that name.
+    """
+    match to:
+        case TelAddress(number=number):
+            return spell(number)
+        case SipAddress(user=user, host=host) if host == domain.lower():
+            if is_account(to) or user in SERVICES or is_user(user):
+                return None
+            return spell(user)
+        case _:
+            return None
+
+
+def _planned(
+    plan: Plan,
+    domain: str,
+    is_account: Callable[[SipAddress], bool],
+    is_user: Callable[[str], bool],
+) -> Target:
+    match plan.outcome:
+        case Refusal(reason=reason, text=text):
+            return NoRoute(text, reason)
+        case Outward(choices=choices):
+            return Telephone(plan.number, choices)
+        case Inside(to=to, order=order):
+            found = (resolve(address, domain, is_account, is_user) for address in to)
+            members = tuple(
+                m for m in found if isinstance(m, UserAddress | SipAddress | ServiceAddress)
+            )
     if len(members) == 1:
         return members[0]
     if not members:
         return NoRoute(f"nobody has the number {plan.number}")
-    return Group(plan.number, members, plan.in_turn)
+    return Group(plan.number, members, order == "in_turn")

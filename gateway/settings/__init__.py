@@ -10,7 +10,15 @@ from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
-from gateway.settings.routing import RoutingSection
+from gateway.settings.routing import (
+    CallerIdSection,
+    EmergencySection,
+    OwnNumber,
+    Period,
+    Route,
+    RouteTrunk,
+    RoutingSection,
+)
 from gateway.settings.sections import (
     Account,
     AppSection,
@@ -32,14 +40,20 @@ from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 __all__ = [
     "Account",
     "AppSection",
+    "CallerIdSection",
     "CallsSection",
     "DaemonSection",
     "DialInSection",
     "DnsSection",
+    "EmergencySection",
     "HeaderRules",
     "HttpSection",
     "MediaSection",
     "MetricsSection",
+    "OwnNumber",
+    "Period",
+    "Route",
+    "RouteTrunk",
     "RoutingSection",
     "Section",
     "Settings",

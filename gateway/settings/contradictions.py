@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
+from gateway.settings.routing import RoutingSection, inside
 from gateway.settings.sections import Settings
+from gateway.values import NumberClass, SipAddress
 
 Path = tuple[str | int, ...]
 
@@ -15,8 +18,8 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("trunks", "", "name"),
-    ("routing", "routes", "name"),
     ("routing", "numbers", "number"),
+    ("routing", "routes", "name"),
     ("sip", "accounts", "user"),
     ("sip", "trusted", "name"),
     ("sip", "trusted", "address"),
@@ -58,12 +61,49 @@ def repeated(data: Mapping[str, Any]) -> Iterator[Contradiction]:
             seen.add(value)
 
 
+def nameless(data: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """Trunks that routing names and that are not there, in data that may have other faults."""
+    trunks = data.get("trunks", [])
+    if not _is_list(trunks):
+        return
+    found = [t.get("name") if isinstance(t, Mapping) else None for t in trunks]
+    names = [n for n in found if isinstance(n, str)]
+    if len(names) < len(found):
+        return  # what they are called is not known
+    routing = data.get("routing")
+    for path, name in _named_trunks(routing) if isinstance(routing, Mapping) else ():
+        if isinstance(name, str) and name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield Contradiction(("routing", *path), f"there is no trunk {name!r}{hint}")
+
+
+def _named_trunks(routing: Mapping[str, Any]) -> Iterator[tuple[Path, object]]:
+    emergency = routing.get("emergency")
+    if isinstance(emergency, Mapping):
+        yield ("emergency", "trunk"), emergency.get("trunk")
+    routes = routing.get("routes")
+    for at, route in enumerate(routes if _is_list(routes) else ()):
+        trunks = route.get("trunks") if isinstance(route, Mapping) else None
+        for place, trunk in enumerate(trunks if _is_list(trunks) else ()):
+            path: Path = ("routes", at, "trunks", place)
+            if isinstance(trunk, Mapping):
+                yield (*path, "name"), trunk.get("name")
+            else:
+                yield path, trunk
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
 def contradictions(s: Settings) -> Iterator[Contradiction]:
     """Every contradiction between settings that are each right by themselves."""
     yield from _same_port(s)
     yield from _nowhere(s)
     yield from _beyond(s)
-    yield from _no_such_trunk(s)
+    yield from _never_reached(s.routing)
+    yield from _not_here(s)
 
 
 def _same_port(s: Settings) -> Iterator[Contradiction]:
@@ -107,16 +147,25 @@ def _beyond(s: Settings) -> Iterator[Contradiction]:
         yield Contradiction(("calls", "calls_per_user"), problem)
 
 
-def _no_such_trunk(s: Settings) -> Iterator[Contradiction]:
-    known = {trunk.name for trunk in s.trunks}
-    named: list[tuple[Path, str]] = [
-        (("routing", "routes", at, "trunks", place), use.trunk)
-        for at, route in enumerate(s.routing.routes)
-        for place, use in enumerate(route.trunks)
-    ]
-    if s.routing.emergency.trunk is not None:
-        named.append((("routing", "emergency", "trunk"), s.routing.emergency.trunk))
-    for path, name in named:
-        if name not in known:
-            choice = f"; there are {', '.join(sorted(known))}" if known else "; there are none"
-            yield Contradiction(path, f"no trunk is called {name!r}{choice}", frozenset({"trunks"}))
+def _never_reached(routing: RoutingSection) -> Iterator[Contradiction]:
+    """Of routes with the same prefix the first that fits is taken."""
+    taken: dict[str, dict[NumberClass, str]] = {}
+    for at, route in enumerate(routing.routes):
+        before = taken.setdefault(route.prefix, {})
+        if all(c in before for c in route.classes):
+            names = ", ".join(sorted({before[c] for c in route.classes}))
+            problem = f"is never reached: {names} before it takes every such number"
+            yield Contradiction(("routing", "routes", at), problem)
+        elif not (route.regions or route.groups or route.times):
+            for kind in route.classes:
+                before.setdefault(kind, route.name)
+
+
+def _not_here(s: Settings) -> Iterator[Contradiction]:
+    """Telephone calls are not passed on to SIP domains of others."""
+    for at, number in enumerate(s.routing.numbers):
+        for text in number.to:
+            address = inside(text)
+            if isinstance(address, SipAddress) and address.host != s.sip.domain.lower():
+                problem = f"{text} is not in sip.domain, {s.sip.domain}"
+                yield Contradiction(("routing", "numbers", at, "to"), problem, frozenset({"sip"}))

@@ -19,6 +19,7 @@ MOST_CHARACTERS: Final = 4_000_000
 SET: Final = "--set"
 """What stands for a file's name in faults of overrides; the line is the place among them."""
 
+_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _VARIABLE = re.compile(r"\$(\$\{|\{([^}]*)\})")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(:-(.*))?", re.DOTALL)
 
@@ -108,6 +109,8 @@ class Document:
         return out
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        if node.tag in _NUMBERS and ":" in node.value:
+            return node.value  # 22:30 is a time of day, not 1350 in base 60 (YAML 1.1)
         try:
             value = self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as e:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -105,6 +105,11 @@ PjsipCodec = Literal["G722", "PCMU", "PCMA", "iLBC", "GSM", "speex"]
 WebRtcCodec = Literal["opus", "G722", "PCMU", "PCMA"]
 
 
+def _has_off(kind: Any) -> bool:
+    """Whether a bare ``off``, which YAML reads as false, is one of the words that are meant."""
+    return kind == "off" or any(map(_has_off, get_args(kind)))
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
@@ -115,9 +120,12 @@ class Section(BaseModel):
     def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
         """YAML reads ``on`` and ``no`` as truth values, which would be taken for 1 and 0."""
         name = info.field_name
-        if isinstance(value, bool) and name and cls.model_fields[name].annotation in (int, float):
+        if not isinstance(value, bool) or not name:
+            return value
+        kind = cls.model_fields[name].annotation
+        if kind in (int, float):
             raise ValueError("should be a number, not true or false")
-        return value
+        return "off" if value is False and _has_off(kind) else value
 
 
 def _known_network(text: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.errors import SettingsError, SettingsFault
-from gateway.settings.contradictions import contradictions, repeated
+from gateway.settings.contradictions import contradictions, nameless, repeated
 from gateway.settings.document import Document
 from gateway.settings.document import Path as At
 from gateway.settings.kinds import AT_KEY
@@ -54,16 +54,23 @@ def _judged(document: Document) -> Settings:
     try:
         settings = Settings.model_validate(document.data)
     except ValidationError as e:
-        for error in e.errors(include_url=False, include_input=False):
+        errors = e.errors(include_url=False, include_input=False)
+        around = {tuple(error["loc"][:n]) for error in errors for n in range(len(error["loc"]))}
+        for error in errors:
             at: At = tuple(error["loc"])
+            if error["type"] == "too_short" and at in around:
+                continue  # for want of the entries that are at fault themselves
             if error["type"] == AT_KEY:
                 at = (*at, error["ctx"]["key"])
             wrong.add(str(at[0]))
             if not any(at[: len(b)] == b or b[: len(at)] == at for b in document.blind):
                 document.fault(at, _problem(error, at))
         settings = _what_is_right(document.data, wrong)
-    for found in repeated(document.data):
-        document.fault(found.path, found.problem)
+    known = not any(at[:1] == ("trunks",) for at in document.blind)
+    unnamed = nameless(document.data) if known else ()
+    for found in (*repeated(document.data), *unnamed):
+        if found.path not in document.blind:
+            document.fault(found.path, found.problem)
     for found in contradictions(settings):
         if not wrong & {str(found.path[0]), *found.others}:
             document.fault(found.path, found.problem)
@@ -74,9 +81,9 @@ def _what_is_right(data: Mapping[str, Any], wrong: set[str]) -> Settings:
     """The sections without fault, defaults for the rest, so that contradictions are seen too."""
     fit: dict[str, Any] = {"app": AppSection.model_construct(token=TokenSection.model_construct())}
     for name, field in Settings.model_fields.items():
-        kind = field.annotation
-        if name in data and name not in wrong and isinstance(kind, type):
-            fit[name] = kind.model_validate(data[name])
+        if name in data and name not in wrong:
+            kind: TypeAdapter[Any] = TypeAdapter(cast(Any, field.annotation))
+            fit[name] = kind.validate_python(data[name])
     return Settings.model_construct(**fit)
 
 
@@ -86,6 +93,8 @@ def _problem(error: ErrorDetails, at: At) -> str:
         return f"no such setting{_did_you_mean(at)}"
     if kind == "missing":
         return "is missing"
+    if kind == "too_short":
+        return f"needs {error['ctx']['min_length']} at least"
     if kind == "string_type":
         return "should be text; put it in quotes"
     if kind in ("model_type", "model_attributes_type", "dict_type"):

@@ -17,7 +17,7 @@ from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.trunk_ports import Standing
 from gateway.errors import GatewayError, NoCapacity, SdpUnusable
-from gateway.routing.dialplan import DialPlan
+from gateway.routing.dialplan import compile_plan
 from gateway.settings import CallsSection, DialInSection, RoutingSection, Trunk
 from gateway.values import (
     EXPECTED,
@@ -224,7 +224,7 @@ class World:
                 anchors=self,
                 anchored=self,
                 carriers=self.carriers,
-                dial_plan=DialPlan(routing or RoutingSection()),
+                dial_plan=compile_plan(routing or RoutingSection()),
                 chance=lambda: 0.5,
                 pins=self,
                 dialin=DialInSection(),

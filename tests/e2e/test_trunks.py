@@ -34,13 +34,14 @@ class Office:
 
 def routing(*trunks: Any, **more: Any) -> dict[str, Any]:
     return {
-        "routes": [{"name": "world", "prefixes": ["+"], "trunks": list(trunks), **more}],
+        "routes": [{"name": "world", "prefix": "+", "trunks": list(trunks), **more}],
         "numbers": [
             {"number": OURS, "to": "user:alice"},
             {"number": "+14155550101", "to": ["user:alice", "user:bob"]},
             {"number": "+14155550102", "to": ["user:bob", "user:alice"], "order": "in_turn"},
         ],
         "caller_id": {"pool": [OURS]},
+        "home_country": "US",
     }
 
 
@@ -203,7 +204,7 @@ async def test_failover(cast: Cast, dies: str, within_s: float) -> None:
         first["address"] = nobody()
     elif dies == "silent":
         first["address"] = f"127.0.0.1:{deaf.getsockname()[1]}"
-    uses = [{"trunk": "first", "priority": 1}, {"trunk": "second", "priority": 2}]
+    uses = [{"name": "first", "priority": 1}, {"name": "second", "priority": 2}]
     here = await office(cast, [first, {"name": "second"}], routing(*uses))
     alice = await cast.client(here.gateway)
     carrier = here.carriers["second"]

@@ -1,249 +1,335 @@
-"""Where numbers go, as whom, and why."""
+"""Where numbers lead: every rule of the dial plan, and the steps that tell of it."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.routing.dialplan import Dialled, DialPlan, Plan, in_order
-from gateway.routing.numbers import EmergencyNumber, NotANumber, Number, read_number
-from gateway.settings import RoutingSection
-from gateway.settings.routing import TrunkUse
-from gateway.values import Reason, parse_address
+from gateway.routing.conditions import Conditions
+from gateway.routing.dialplan import compile_plan
+from gateway.routing.plans import Inside, Outward, Refusal, TrunkCaller, TrunkChoice
+from gateway.settings import Route, RoutingSection
+from gateway.values import NumberClass, Reason, ServiceAddress, SipAddress, UserAddress
+from tests.routing.books import ALICE, book, planned, route_of, sequence
 
-ALICE = parse_address("user:alice")
-NOON = datetime(2026, 11, 23, 12, 0, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()  # a Monday
-
-
-def plan(
-    text: str,
-    routing: dict[str, Any],
-    region: str | None = "US",
-    groups: tuple[str, ...] = (),
-    now: float = NOON,
-) -> Plan:
-    settings = RoutingSection.model_validate(routing)
-    dialled = Dialled(text, ALICE, region, frozenset(groups))
-    return DialPlan(settings).plan(dialled, now, lambda: 0.5)
-
-
-def route(name: str, *prefixes: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "prefixes": prefixes or ("+",), "trunks": [name], **more}
-
-
-def trunks(found: Plan) -> list[str]:
-    return [choice.trunk for choice in found.choices]
+BOOK = book("""
+home_country: US
+caller_id: {pool: ["+14155550100", "+4930123456"]}
+routes:
+  - {name: world, prefix: "+", trunks: [a]}
+  - {name: nanp, prefix: "+1", trunks: [a]}
+  - {name: san-francisco, prefix: "+1415", trunks: [a]}
+  - {name: one-number, prefix: "+14155550199", trunks: [a]}
+  - {name: germany-mobile, prefix: "+49", classes: [mobile], trunks: [a]}
+  - {name: canadians, prefix: "+49", regions: [CA], trunks: [a]}
+  - {name: beta, prefix: "+49", groups: [beta, staff], trunks: [a]}
+  - {name: berlin, prefix: "+4930", regions: [FR], trunks: [a]}
+  - {name: premium, prefix: "+", classes: [premium_rate], action: refuse, text: too dear}
+  - {name: unknown-ones, prefix: "+1", classes: [unknown], trunks: [a]}
+  - {name: cuba, prefix: "+53", action: refuse, reason: unreachable}
+  - {name: directory, prefix: "411", trunks: [a]}
+  - {name: fours, prefix: "4", trunks: [a]}
+""")
 
 
 @pytest.mark.parametrize(
-    ("text", "region", "e164", "kind"),
+    ("dialled", "region", "groups", "route"),
     [
-        ("+14155552671", "DE", "+14155552671", "fixed_line"),
-        ("(415) 555-2671", "US", "+14155552671", "fixed_line"),
-        ("1 415 555 2671", "US", "+14155552671", "fixed_line"),
-        ("011 49 30 901820", "US", "+4930901820", "fixed_line"),
-        ("0049 30 901820", "FR", "+4930901820", "fixed_line"),
-        ("030 901820", "DE", "+4930901820", "fixed_line"),
-        ("0151 23456789", "DE", "+4915123456789", "mobile"),
-        ("06 12 34 56 78", "FR", "+33612345678", "mobile"),
-        ("800 234 5678", "US", "+18002345678", "toll_free"),
-        ("0900 1234567", "DE", "+499001234567", "premium_rate"),
+        # the longest prefix
+        ("+14155550199", None, (), "one-number"),
+        ("+14155550198", None, (), "san-francisco"),
+        ("+12125550198", None, (), "nanp"),
+        ("+33142685300", None, (), "world"),
+        ("415 555 0199", None, (), "one-number"),
+        # a longer one whose conditions do not hold gives way to a shorter one
+        ("+4930123456", None, (), "world"),
+        ("+4930123456", "FR", (), "berlin"),
+        # class, region, groups
+        ("+4915123456789", None, (), "germany-mobile"),
+        ("+4930123456", "CA", (), "canadians"),
+        ("+4930123456", None, ("beta",), "beta"),
+        ("+4930123456", None, ("staff", "x"), "beta"),
+        ("+4930123456", None, ("x",), "world"),
+        # of those with one prefix the first in the file
+        ("+4915123456789", "CA", ("beta",), "germany-mobile"),
+        ("+4930123456", "CA", ("beta",), "canadians"),
+        # what has to be named is no part of a route that names nothing
+        ("+19005550123", None, (), None),
+        ("+15555555555", None, (), "unknown-ones"),
+        ("+4930", None, (), None),
+        # short numbers go by prefixes without a plus
+        ("411", None, (), "directory"),
+        ("4110", None, (), "directory"),
+        ("42", None, (), "fours"),
+        ("511", None, (), None),
     ],
 )
-def test_what_a_caller_means(text: str, region: str, e164: str, kind: str) -> None:
-    found = read_number(text, region)
-    assert isinstance(found, Number), found
-    assert (found.e164, found.kind) == (e164, kind)
+def test_the_route_that_is_taken(
+    dialled: str, region: str | None, groups: tuple[str, ...], route: str | None
+) -> None:
+    assert route_of(planned(dialled, BOOK, region=region, groups=groups)) == route
 
 
 @pytest.mark.parametrize(
-    ("text", "region"),
+    ("dialled", "reason", "text"),
     [
-        ("112", "DE"),
-        ("110", "DE"),
-        ("911", "US"),
-        ("911", "DE"),
-        ("112", "US"),
-        ("999", "GB"),
-        ("9-1-1", "US"),
-        ("0112", "DE"),
-        ("+49112", "US"),
-        ("+1911", "DE"),
+        ("+19005550123", Reason.NOT_ALLOWED, "too dear"),
+        ("+5371234567", Reason.UNREACHABLE, "calls to +5371234567 are not possible"),
+        ("511", Reason.UNREACHABLE, "no route to 511"),
+        ("+999123456", Reason.UNREACHABLE, "no such number: +999123456 has no country code"),
+        ("5550123", Reason.UNREACHABLE, "no such number: 5550123 in US lacks its area code"),
     ],
 )
-def test_emergency_numbers_are_known(text: str, region: str) -> None:
-    assert isinstance(read_number(text, region), EmergencyNumber)
+def test_a_refusal_has_a_reason_and_a_text(dialled: str, reason: Reason, text: str) -> None:
+    refusal = planned(dialled, BOOK).outcome
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+    assert refusal.text.startswith(text)
 
 
-@pytest.mark.parametrize("text", ["", "alice", "+", "12", "+1", "++1415", "1" * 41, "1415-x", "()"])
-def test_what_is_no_number(text: str) -> None:
-    assert isinstance(read_number(text, "US"), NotANumber)
+def test_numbers_are_read_in_the_callers_country() -> None:
+    assert planned("030 123456", BOOK, region="DE").number == "+4930123456"
+    assert planned("011 4930123456", BOOK).number == "+4930123456"
+    assert planned("(415) 555-0123", BOOK).number == "+14155550123"
 
 
-@given(st.text(alphabet="+0123456789 ()-./x", max_size=45), st.sampled_from(["US", "DE", "ZZ"]))
-def test_no_text_breaks_the_reading(text: str, region: str) -> None:
-    found = read_number(text, region)
-    if isinstance(found, Number):
-        assert read_number(found.e164, "US") == found
+def test_without_a_country_only_international_numbers_lead_anywhere() -> None:
+    homeless = book('routes: [{name: all, prefix: "+", trunks: [a]}]')
+    assert route_of(planned("+4930123456", homeless)) == "all"
+    found = planned("4155550123", homeless)
+    assert found.outcome == Refusal(
+        Reason.UNREACHABLE,
+        "no such number: needs + and a country code: the caller's country is not known",
+    )
 
 
-def test_the_longest_prefix_wins_then_the_order_of_the_file() -> None:
-    routing = {
-        "routes": [
-            route("world"),
-            route("us", "+1"),
-            route("bay", "+1415"),
-            route("bay-two", "+1415"),
-        ]
-    }
-    assert trunks(plan("+14155552671", routing)) == ["bay"]
-    assert trunks(plan("+12125552671", routing)) == ["us"]
-    assert trunks(plan("+4930901820", routing)) == ["world"]
+def test_a_region_without_a_caller_in_it() -> None:
+    """A country that is not known is in no list of regions."""
+    homeless = book('routes: [{name: us, prefix: "+", regions: [US], trunks: [a]}]')
+    assert route_of(planned("+4930123456", homeless)) is None
+    assert route_of(planned("+4930123456", homeless, region="US")) == "us"
+
+
+def test_an_empty_plan_leads_nowhere() -> None:
+    assert isinstance(planned("+4930123456", book("{}")).outcome, Refusal)
+
+
+# --- what a choice says ---------------------------------------------------------------------
+
+OFFERS = book("""
+home_country: US
+caller_id:
+  pool: ["+14155550100", "+4930123456"]
+  verified: {"user:alice": "+14155550142"}
+numbers: [{number: "+14155550111", to: "user:bob"}]
+routes:
+  - name: all
+    prefix: "+1"
+    trunks: [c, {name: a, priority: 0}, {name: b, priority: 2, weight: 3}, {name: d, priority: 2}]
+    confirm: press-1
+    early_media: pass
+    use_verified: true
+  - {name: override, prefix: "+49", trunks: [a], caller_id: "+442079460000"}
+  - {name: ours, prefix: "+48", trunks: [a], caller_id: "+14155550111"}
+  - {name: attested, prefix: "+44", trunks: [a], attestation: C}
+  - {name: plain, prefix: "+33", trunks: [a], early_media: "off"}
+""")
+
+
+def test_trunks_by_priority_and_weight_with_all_that_the_route_says() -> None:
+    found = planned("+12125550123", OFFERS, random=sequence(0.8))
+    assert found.outcome == Outward(
+        "all",
+        tuple(
+            TrunkChoice(name, "+14155550142", "A", "press-1", "pass")
+            for name in ("a", "c", "d", "b")
+        ),
+    )
+    assert found.choices == found.outcome.choices
 
 
 @pytest.mark.parametrize(
-    ("condition", "met", "unmet"),
+    ("dialled", "caller", "shown", "attestation"),
     [
-        ({"classes": ["mobile"]}, {"text": "+4915123456789"}, {"text": "+4930901820"}),
-        ({"regions": ["DE"]}, {"region": "DE"}, {"region": "US"}),
-        ({"regions": ["DE"]}, {"region": "DE"}, {"region": None}),
-        ({"groups": ["beta", "staff"]}, {"groups": ("staff", "x")}, {"groups": ("x",)}),
+        ("+12125550123", "alice", "+14155550142", "A"),  # verified, and the route allows it
+        ("+12125550123", "bob", "+14155550100", "A"),  # the pool's in the callee's country
+        ("+33142685300", "alice", None, "A"),  # verified, and the route does not allow it
+        ("+4930123457", "alice", "+442079460000", "B"),  # the route's, and not known to be ours
+        ("+48123456789", "alice", "+14155550111", "A"),  # the route's, and ours
+        ("+442079460958", "alice", None, "C"),  # as the route says
     ],
 )
-def test_conditions(condition: dict[str, Any], met: Any, unmet: Any) -> None:
-    routing = {"routes": [route("special", "+49", **condition), route("usual")]}
-    assert trunks(plan(**{"text": "+4915123456789", "routing": routing, **met})) == ["special"]
-    assert trunks(plan(**{"text": "+4915123456789", "routing": routing, **unmet})) == ["usual"]
+def test_caller_id_and_attestation(
+    dialled: str, caller: str, shown: str | None, attestation: str
+) -> None:
+    found = planned(dialled, OFFERS, caller=UserAddress(caller), random=sequence(0.1))
+    (choice, *_) = found.choices
+    pool = ("+14155550100", "+4930123456")
+    assert choice.caller_id == shown if shown else choice.caller_id in pool
+    assert choice.attestation == attestation
+
+
+def test_without_a_pool_nobody_is_named() -> None:
+    found = planned("+4930123456", book('routes: [{name: all, prefix: "+", trunks: [a]}]'))
+    assert found.choices == (TrunkChoice("a", None, "B"),)
+
+
+# --- our own numbers ------------------------------------------------------------------------
+
+OURS = book("""
+home_country: US
+numbers:
+  - {number: "+14155550111", to: "user:bob"}
+  - {number: "+14155550112", to: ["user:bob", "sip:1002@dm.localhost"], order: in_turn}
+  - {number: "+14155550113", to: ["user:bob", "user:carol"]}
+  - {number: "+14155550114", to: "service:echo"}
+  - {number: "+14155550115", to: "service:dial-in"}
+routes: [{name: all, prefix: "+", trunks: [a]}]
+""")
+BOB = UserAddress("bob")
+
+
+@pytest.mark.parametrize("caller", [ALICE, SipAddress("1001", "dm.localhost"), TrunkCaller("a")])
+@pytest.mark.parametrize(
+    ("dialled", "inside"),
+    [
+        ("+14155550111", Inside((BOB,))),
+        ("4155550111", Inside((BOB,))),
+        ("+14155550112", Inside((BOB, SipAddress("1002", "dm.localhost")), "in_turn")),
+        ("+14155550113", Inside((BOB, UserAddress("carol")), "together")),
+        ("+14155550114", Inside((ServiceAddress("echo"),))),
+        ("+14155550115", Inside((ServiceAddress("dial-in"),))),
+    ],
+)
+def test_a_number_of_ours_rings_its_own_whoever_dials_it(
+    caller: UserAddress | SipAddress | TrunkCaller, dialled: str, inside: Inside
+) -> None:
+    found = planned(dialled, OURS, caller=caller)
+    assert found.outcome == inside
+    assert found.number.startswith("+1415555011")
+    assert found.choices == ()
+
+
+@pytest.mark.parametrize("dialled", ["+4930123456", "4155550199", "411", "112", "+14155550110"])
+def test_a_call_that_came_in_by_a_trunk_never_goes_out(dialled: str) -> None:
+    trusting = replace(OURS, emergency_trunk="a")
+    outcome = planned(dialled, trusting, caller=TrunkCaller("a")).outcome
+    assert isinstance(outcome, Refusal)
+
+
+# --- emergency numbers ----------------------------------------------------------------------
+
+EVERYTHING = """
+home_country: US
+caller_id: {pool: ["+4930123456", "+14155550100"]}
+numbers: [{number: "+14155550111", to: "user:bob"}]
+routes:
+  - {name: all, prefix: "+", classes: [fixed_line, mobile, unknown], trunks: [a]}
+  - {name: nines, prefix: "9", trunks: [a]}
+  - {name: ones, prefix: "1", trunks: [a]}
+  - {name: naughts, prefix: "0", trunks: [a]}
+"""
 
 
 @pytest.mark.parametrize(
-    ("hours", "local", "within"),
+    ("dialled", "region", "number"),
     [
-        ({"from": "08:00", "to": "18:00"}, "2026-11-23T12:00", True),
-        ({"from": "08:00", "to": "18:00"}, "2026-11-23T18:00", False),
-        ({"from": "08:00", "to": "18:00", "days": ["tue"]}, "2026-11-23T12:00", False),
-        ({"from": "22:00", "to": "06:00", "days": ["mon"]}, "2026-11-23T23:00", True),
-        ({"from": "22:00", "to": "06:00", "days": ["mon"]}, "2026-11-24T05:59", True),
-        ({"from": "22:00", "to": "06:00", "days": ["mon"]}, "2026-11-23T05:00", False),
-        # clocks went back at 03:00 on that Sunday: 02:30 was there twice
-        ({"from": "02:00", "to": "03:00"}, "2026-10-25T02:30", True),
+        ("911", None, "911"),
+        ("112", None, "112"),
+        ("9-911", None, "911"),
+        ("1911", None, "911"),
+        ("+1911", None, "911"),
+        ("+911", None, "911"),
+        ("911 555 0123", None, "911"),
+        ("0112", "DE", "112"),
+        ("110", "DE", "110"),
+        ("+49112", None, "112"),
     ],
 )
-def test_hours(hours: dict[str, Any], local: str, within: bool) -> None:
-    zone = "Europe/Berlin"
-    at = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone)).timestamp()
-    routing = {"routes": [route("a", hours=[hours], timezone=zone)]}
-    assert bool(plan("+14155552671", routing, now=at).choices) is within
-    if hours["from"] == "02:00":
-        again = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone), fold=1).timestamp()
-        assert again != at
-        assert plan("+14155552671", routing, now=again).choices
+def test_an_emergency_number_never_leaves_unseen(
+    dialled: str, region: str | None, number: str
+) -> None:
+    found = planned(dialled, book(EVERYTHING), region=region)
+    assert (found.number, found.classes) == (number, (NumberClass.EMERGENCY,))
+    assert found.outcome == Refusal(
+        Reason.NOT_ALLOWED,
+        f"emergency calls are not possible here; use another telephone to call {number}",
+    )
+    assert found.steps[-1].text == "refused: routing.emergency refuses"
+
+    by_trunk = book(EVERYTHING + "emergency: {trunk: sos}")
+    found = planned(dialled, by_trunk, region=region)
+    shown = "+4930123456" if region == "DE" else "+14155550100"
+    assert found.outcome == Outward(None, (TrunkChoice("sos", shown, "A"),))
+    assert found.number == number
 
 
-def test_trunks_by_priority_and_weight() -> None:
-    uses = [
-        TrunkUse(trunk="a", weight=3),
-        TrunkUse(trunk="b", weight=1),
-        TrunkUse(trunk="last", priority=2),
+def test_a_route_for_everything_takes_what_is_no_emergency() -> None:
+    assert route_of(planned("110", book(EVERYTHING))) == "ones"
+
+
+# --- steps ----------------------------------------------------------------------------------
+
+
+def test_every_rule_that_was_looked_at_is_a_step() -> None:
+    found = planned("030 123456", BOOK, region="DE")
+    assert [(s.stage, s.matched, s.text) for s in found.steps] == [
+        ("emergency", False, "030123456 is no emergency number, dialled in DE"),
+        ("number", True, "030123456, dialled in DE is +4930123456: fixed_line, DE"),
+        ("ours", False, "+4930123456 is none of routing.numbers"),
+        ("route", False, "berlin (+4930) is for callers in FR, not in DE"),
+        ("route", False, "germany-mobile (+49) is not for fixed_line"),
+        ("route", False, "canadians (+49) is for callers in CA, not in DE"),
+        ("route", False, "beta (+49) is for callers of the group beta or staff"),
+        ("route", True, "world (+) fits"),
+        ("caller id", True, "+4930123456, of the pool, in DE as the callee"),
+        ("caller id", True, "attestation A, by the rule"),
+        ("trunks", True, "1. a (priority 1, weight 1)"),
     ]
-    chance = random.Random(3)  # of a test
-    drawn = [in_order(uses, chance.random) for _ in range(4000)]
-    first = Counter(order[0].trunk for order in drawn)
-    assert 0.71 < first["a"] / 4000 < 0.79
-    assert {order[-1].trunk for order in drawn} == {"last"}
 
 
-def test_a_route_that_refuses_and_none_at_all() -> None:
-    routing = {
-        "routes": [
-            {
-                "name": "no-premium",
-                "prefixes": ["+49900"],
-                "action": "refuse",
-                "text": "premium numbers are not called",
-            }
-        ]
-    }
-    refused = plan("+499001234567", routing).refusal
-    assert refused is not None
-    assert (refused.reason, refused.text) == (Reason.NOT_ALLOWED, "premium numbers are not called")
-    nothing = plan("+14155552671", routing).refusal
-    assert nothing is not None
-    assert nothing.text == "no route takes this number"
+@pytest.mark.parametrize(
+    ("dialled", "last"),
+    [
+        ("511", "no route is left"),
+        ("+19005550123", "premium refuses with not_allowed: too dear"),
+        ("+999123456", "+999123456 has no country code that exists"),
+    ],
+)
+def test_the_last_step_says_why_there_is_no_route(dialled: str, last: str) -> None:
+    assert planned(dialled, BOOK).steps[-1].text == last
 
 
-def test_a_number_of_ours_stays_inside() -> None:
-    routing = {
-        "routes": [route("world")],
-        "numbers": [
-            {"number": "+14155552671", "to": "user:bob"},
-            {
-                "number": "+14155552672",
-                "to": ["user:bob", "sip:1001@dm.localhost"],
-                "order": "in_turn",
-            },
-        ],
-    }
-    found = plan("415 555 2671", routing)
-    assert [str(a) for a in found.inside] == ["user:bob"]
-    assert not found.choices
-    group = plan("+14155552672", routing)
-    assert group.in_turn
-    assert len(group.inside) == 2
+# --- size -----------------------------------------------------------------------------------
 
 
-def test_whose_number_is_shown() -> None:
-    ids = {"pool": ["+14155550100", "+14155550101", "+493090000"]}
-    routing: dict[str, Any] = {"routes": [route("world")], "caller_id": ids}
-    assert plan("+4930901820", routing).choices[0].caller_id == "+493090000"
-    shown = plan("+12125552671", routing).choices[0]
-    assert shown.caller_id in ids["pool"][:2]
-    assert shown.attestation == "B"
-    assert plan("+12125552671", routing).choices[0].caller_id == shown.caller_id
-    ids["verified"] = {"user:alice": "+14155559999"}  # type: ignore[assignment]
-    assert plan("+12125552671", routing).choices[0].caller_id == shown.caller_id
-    routing["routes"] = [route("world", verified=True)]
-    own = plan("+12125552671", routing).choices[0]
-    assert (own.caller_id, own.attestation) == ("+14155559999", "A")
-    routing["routes"] = [route("world", caller_id="+14155550199", attestation="C")]
-    fixed = plan("+12125552671", routing).choices[0]
-    assert (fixed.caller_id, fixed.attestation) == ("+14155550199", "C")
-    bare = plan("+12125552671", {"routes": [route("world")]}).choices[0]
-    assert (bare.caller_id, bare.attestation) == ("", "C")
+class _Counted(dict[str, Sequence[Conditions]]):
+    """Counts what is looked up, and lets nobody walk through it."""
+
+    def __init__(self, routes: dict[str, Sequence[Conditions]]) -> None:
+        super().__init__(routes)
+        self.lookups = 0
+
+    def get(self, key, default=None):  # type: ignore[no-untyped-def, override]
+        self.lookups += 1
+        return super().get(key, default)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        raise AssertionError("all routes are walked through")
+
+    items = values = keys = __iter__  # type: ignore[assignment]
 
 
-def test_emergency_calls_never_leave_silently() -> None:
-    routing: dict[str, Any] = {"routes": [route("world")]}
-    refused = plan("911", routing).refusal
-    assert refused is not None
-    assert "use another telephone" in refused.text
-    assert plan("+1 911", routing).refusal is not None
-    routing["emergency"] = {"trunk": "psap", "caller_id": "+14155550100"}
-    found = plan("911", routing)
-    assert [(c.trunk, c.number, c.caller_id) for c in found.choices] == [
-        ("psap", "911", "+14155550100")
-    ]
-
-
-def test_every_step_is_told() -> None:
-    routing = {
-        "routes": [route("mobiles", "+1", classes=["mobile"]), route("us", "+1", confirm="press-1")]
-    }
-    steps = "\n".join(plan("(415) 555-2671", routing).steps)
-    for told in (
-        "'(415) 555-2671' is read in the caller's country, US",
-        "that is +14155552671, of US, fixed_line",
-        "route mobiles (prefix +1) does not: fixed_line is none of mobile",
-        "route us takes it by prefix +1",
-        "no number is shown",
-        "trunks in this order: us",
-        "whoever answers has to press 1",
-    ):
-        assert told in steps
+@pytest.mark.parametrize("dialled", ["+14159999999", "+999999999999999", "+4930123456", "411"])
+def test_ten_thousand_routes_take_no_more_than_sixteen_lookups(dialled: str) -> None:
+    lengths = (
+        Route(name=f"l{n}", prefix="+" + "123456789012345"[:n], trunks=("a",)) for n in range(16)
+    )
+    many = (Route(name=f"r{n}", prefix=f"+{n + 20_000}", trunks=("a",)) for n in range(10_000))
+    plan_ = compile_plan(RoutingSection(routes=(*lengths, *many)))
+    counted = _Counted(dict(plan_.routes))
+    found = planned(dialled, replace(plan_, routes=counted), region="US")
+    assert counted.lookups <= 16
+    assert len(found.steps) < 10

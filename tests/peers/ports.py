@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from contextlib import ExitStack
 
-_LOW, _HIGH = 11_000, 29_000
+
+def _range() -> tuple[int, int]:
+    """A part of its own for each process of a run with several (``pytest -n``)."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    of = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    low, high = 11_000, 29_000
+    part = (high - low) // of // 2 * 2
+    return low + number * part, low + (number + 1) * part
+
+
+_LOW, _HIGH = _range()
 _next = random.randrange(_LOW, _HIGH, 2)  # other test runs of this machine begin elsewhere
 
 

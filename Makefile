@@ -22,7 +22,7 @@ RUN_PACKAGES := ca-certificates $(DEBIAN_PYTHON) rtpengine-daemon
 TEST_PACKAGES := $(RUN_PACKAGES) git baresip sip-tester secsipidx chromium libatomic1 nsd kamailio \
     prometheus systemd
 
-.PHONY: help setup setup-test run test lint bench clean
+.PHONY: help setup setup-test run test lint bench soak interop clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -88,6 +88,12 @@ test: setup-test lint ## lint, then every test
 bench: setup-test ## measure set-ups a second, added latency, CPU and memory per call, beside Kamailio
 	@.ci/packages kamailio
 	@$(BIN)/python -m tests.bench $(ARGS) </dev/null
+
+soak: setup-test ## 20 calls with session refreshes, five minutes, or ARGS="60" for an hour
+	@$(BIN)/python -m tests.soak $(ARGS) </dev/null
+
+interop: setup-test ## run the tests that meet real peers, and write docs/interop.md from them
+	@$(BIN)/python -m tests.interop </dev/null
 
 clean: ## remove .venv/, var/ (the development database) and caches
 	rm -rf $(VENV) var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import dns.asyncquery
 import dns.exception
@@ -21,10 +21,10 @@ MOST_BYTES: Final = 16_384
 
 
 class TooLong(dns.exception.FormError):
-    """An answer over ``MOST_BYTES``."""
+    """An answer over ``MOST_BYTES``, of ``size`` bytes."""
 
-    fmt = "an answer of {size} bytes"
-    supp_kwargs: ClassVar[set[str]] = {"size"}  # type: ignore[misc]  # as its base means it
+    def __init__(self, size: int) -> None:
+        super().__init__(f"an answer of {size} bytes")  # type: ignore[no-untyped-call]  # dnspython's
 
 
 class Server(dns.nameserver.Do53Nameserver):
@@ -77,5 +77,5 @@ class _Bounded:
     async def recv(self, size: int, timeout: float | None) -> Any:  # noqa: ASYNC109  # dnspython's
         # the length of a message is asked for first, and then as much at once
         if size > MOST_BYTES:
-            raise TooLong(size=size)  # type: ignore[no-untyped-call]  # dnspython's
+            raise TooLong(size)
         return await self._stream.recv(size, timeout)

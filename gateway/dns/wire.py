@@ -87,7 +87,6 @@ class NameServers:
         resolver.nameservers = self._servers
         resolver.timeout = min(LONGEST_TRY_S, limit / (len(self._servers) + 1))
         resolver.lifetime = limit
-        resolver.search = []
         resolver.use_edns(0, 0, PAYLOAD_BYTES)
         self._resolver = resolver
 

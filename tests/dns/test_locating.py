@@ -276,6 +276,13 @@ def test_the_name_is_the_one_that_was_asked_about() -> None:
 
 
 def test_what_led_to_a_hop() -> None:
+    zone: dict[str, str] = {
+        "SRV _sip._udp.example.org": "1 1 5060 a.example.org\n2 1 5060 b.example.org",
+        "A a.example.org": "192.0.2.1",
+        "A b.example.org": "192.0.2.1",
+    }
+    (found,), _ = located(zone, "example.org", "udp")
+    assert found.led[-1] == "A a.example.org: 192.0.2.1"
     zone = {
         "NAPTR example.org": NAPTR,
         "SRV _sips._tcp.example.org": "1 2 5061 a.example.org",

@@ -176,6 +176,7 @@ def test_a_failure_hides_nothing_that_is_known() -> None:
     clock.advance(STALE_S - RECHECK_S - 2)
     assert cache.keep(A, DOWN) is known
     clock.advance(2)
+    assert cache.fresh(A) is None
     assert cache.keep(A, DOWN) is DOWN
 
 

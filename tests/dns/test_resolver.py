@@ -208,6 +208,14 @@ async def test_what_is_not_there_is_told_by_name_and_type(nsd: NsdServer) -> Non
 
 
 @pytest_twisted.ensureDeferred
+async def test_one_answer_says_that_an_alias_leads_nowhere(nsd: NsdServer) -> None:
+    async with Scene(nsd.address, families=("ipv6",)) as scene:
+        told = await scene.failure("alias.example.org:1")
+        assert told.endswith("AAAA alias.example.org: no such record")
+        assert scene.queries == 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_names_that_dns_cannot_have(nsd: NsdServer) -> None:
     async with Scene(nsd.address) as scene:
         long = ".".join(["a" * 60] * 4 + ["abc"])

@@ -30,7 +30,9 @@ NUMBER = "+441632960083"
         ("!^(x)?.*$!sip:a\\1b@c!", "sip:ab@c"),
         ("!^X?!A!i", "A"),
         ("!^\\+49!sip:a@b!", None),
-        ("!(4|44)1!\\1!", "44"),
+        # the longest match counts, not the first one that is tried
+        (r"!\+(4|44)!\1!", "44"),
+        (r"|^(\+44\|x)|\1|", "+44"),
         ("!.*!!", ""),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.routing.caller_id import CallerIds, Shown
 from gateway.routing.conditions import Conditions, Seen
 from gateway.routing.emergency import emergency_number
-from gateway.routing.numbers import NoNumber, Number, normalise
+from gateway.routing.numbers import NoNumber, Number, Spelling, normalise
 from gateway.routing.plans import (
     Dialled,
     Inside,
@@ -71,6 +71,14 @@ def plan(dialled: Dialled, book: DialPlan, now: float, random: Callable[[], floa
     return _Planning(dialled, book, now, random).plan()
 
 
+def _with_plus(dialled: Dialled, book: DialPlan) -> Spelling:
+    """As dialled; but carriers write a number of ours in E.164 without its plus, too."""
+    international = f"+{dialled.spelling.full}"
+    if isinstance(dialled.caller, TrunkCaller) and international in book.numbers:
+        return Spelling(international, international)
+    return dialled.spelling
+
+
 class _Planning:
     """One number on its way through the book."""
 
@@ -78,6 +86,7 @@ class _Planning:
         self, dialled: Dialled, book: DialPlan, now: float, random: Callable[[], float]
     ) -> None:
         self._dialled = dialled
+        self._spelling = _with_plus(dialled, book)
         self._book = book
         self._now = now
         self._random = random
@@ -85,13 +94,13 @@ class _Planning:
         self._steps: list[Step] = []
 
     def plan(self) -> Plan:
-        written = self._dialled.spelling.full
-        urgent = emergency_number(self._dialled.spelling, self._region)
+        written = self._spelling.full
+        urgent = emergency_number(self._spelling, self._region)
         if urgent is not None:
             number = Number(urgent, (NumberClass.EMERGENCY,), self._region)
             return self._done(number, self._emergency(number, written))
         self._step("emergency", False, f"{written} is no emergency number{self._where()}")
-        number_ = normalise(self._dialled.spelling, self._region)
+        number_ = normalise(self._spelling, self._region)
         if isinstance(number_, NoNumber):
             self._step("number", False, number_.why)
             refusal = Refusal(Reason.UNREACHABLE, f"no such number: {number_.why}")

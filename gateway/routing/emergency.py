@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import phonenumbers as pn
@@ -17,7 +18,7 @@ from gateway.routing.numbers import Spelling, known_region, parsed
 EVERYWHERE: Final = frozenset({"112", "911"})
 _OUTSIDE_LINE: Final = ("0", "9")
 _INTERNATIONAL: Final = ("00", "011")
-_MOST_PREFIXES: Final = 3
+_MOST_PREFIXES: Final = 4
 _LONGEST: Final = 16
 
 
@@ -36,7 +37,8 @@ def emergency_number(spelling: Spelling, region: str | None) -> str | None:
 
 
 def _in(dialled: str, region: str | None) -> str | None:
-    here = [] if known_region(region) is None else [str(region)]
+    known = known_region(region)
+    here = () if known is None else (known,)
     if _is_one(dialled, here):
         return dialled
     whole = parsed(dialled, region)
@@ -47,56 +49,58 @@ def _in(dialled: str, region: str | None) -> str | None:
         return next((b for b in begins if _is_one(b, here)), dialled)
     if len(dialled) > _LONGEST:
         return None
-    if dialled.startswith("+"):
-        return _abroad(dialled[1:], here, _MOST_PREFIXES)
-    return _behind(dialled, here, _MOST_PREFIXES)
+    international = dialled.startswith("+")
+    return _behind(_Rest(dialled.lstrip("+"), here, international))
 
 
-def _is_one(digits: str, regions: list[str]) -> bool:
-    return digits in EVERYWHERE or any(pn.is_emergency_number(digits, r) for r in regions)
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is left behind prefixes, dialled in ``regions``; or where a country code may begin."""
+
+    digits: str
+    regions: tuple[str, ...]
+    international: bool = False
 
 
-def _behind(digits: str, regions: list[str], depth: int) -> str | None:
-    if _is_one(digits, regions):
-        return digits
-    if depth == 0 or len(digits) < 3:
-        return None
-    for prefix, international in _prefixes(digits, regions):
-        rest = digits[len(prefix) :]
-        found = _behind(rest, regions, depth - 1)
-        if found is None and international:
-            found = _abroad(rest, regions, depth - 1)
-        if found is not None:
-            return found
+def _behind(first: _Rest) -> str | None:
+    """Each rest is looked at once, however many ways there are to it."""
+    seen = {first}
+    left = [first]
+    for _ in range(_MOST_PREFIXES + 1):
+        for rest in left:
+            if _is_one(rest.digits, rest.regions):
+                return rest.digits
+        found = dict.fromkeys(r for rest in left for r in _rests(rest) if len(r.digits) > 1)
+        left = [r for r in found if r not in seen]
+        seen.update(left)
     return None
 
 
-def _abroad(digits: str, regions: list[str], depth: int) -> str | None:
-    """``digits`` follow a plus or an international prefix; a country code may begin them."""
-    for length in (1, 2, 3):
-        there = pn.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or 0))
-        if there is not None and len(digits) > length:
-            known = [r for r in there if r in pn.SUPPORTED_REGIONS]
-            found = _behind(digits[length:], known, depth)
-            if found is not None:
-                return found
-    return _behind(digits, regions, depth)
+def _is_one(digits: str, regions: tuple[str, ...]) -> bool:
+    return digits in EVERYWHERE or any(pn.is_emergency_number(digits, r) for r in regions)
 
 
-def _prefixes(digits: str, regions: list[str]) -> Iterator[tuple[str, bool]]:
-    """Prefixes that these digits begin with, and whether a country code may follow."""
-    for region in regions:
+def _rests(rest: _Rest) -> Iterator[_Rest]:
+    """Without each prefix that begins it."""
+    digits = rest.digits
+    if rest.international:
+        for length in (1, 2, 3):
+            there = pn.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]), ())
+            known = tuple(r for r in there if r in pn.SUPPORTED_REGIONS)
+            if known:
+                yield _Rest(digits[length:], known)
+    for region in rest.regions:
         about = pn.PhoneMetadata.metadata_for_region(region)
         if about is None:
             continue
         match = re.match(about.international_prefix or "(?!)", digits)
         if match:
-            yield match[0], True
+            yield _Rest(digits[match.end() :], rest.regions, True)
         if about.national_prefix and digits.startswith(about.national_prefix):
-            yield about.national_prefix, False
+            yield _Rest(digits[len(about.national_prefix) :], rest.regions)
     for prefix in _INTERNATIONAL:
         if digits.startswith(prefix):
-            yield prefix, True
+            yield _Rest(digits[len(prefix) :], rest.regions, True)
     for prefix in _OUTSIDE_LINE:
         if digits.startswith(prefix):
-            yield prefix, False
+            yield _Rest(digits[len(prefix) :], rest.regions)

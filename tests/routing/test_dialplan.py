@@ -212,6 +212,24 @@ def test_a_number_of_ours_rings_its_own_whoever_dials_it(
     assert found.choices == ()
 
 
+@pytest.mark.parametrize("home", ["DE", "US", "IN", None])
+@pytest.mark.parametrize("dialled", ["+911123456789", "911123456789", "+4930123456", "4930123456"])
+def test_a_trunk_may_leave_out_the_plus_of_a_number_of_ours(dialled: str, home: str | None) -> None:
+    """Even where its digits begin like an emergency number."""
+    plan_ = book("""
+numbers:
+  - {number: "+911123456789", to: "user:bob"}
+  - {number: "+4930123456", to: "user:bob"}
+""")
+    plan_ = replace(plan_, home=home)
+    assert planned(dialled, plan_, caller=TrunkCaller("a")).outcome == Inside((BOB,))
+
+
+def test_nobody_else_may_leave_it_out() -> None:
+    numbers = "numbers: [{number: '+4930123456', to: 'user:bob'}]"
+    assert isinstance(planned("4930123456", book(numbers), region="US").outcome, Refusal)
+
+
 @pytest.mark.parametrize("dialled", ["+4930123456", "4155550199", "411", "112", "+14155550110"])
 def test_a_call_that_came_in_by_a_trunk_never_goes_out(dialled: str) -> None:
     trusting = replace(OURS, emergency_trunk="a")

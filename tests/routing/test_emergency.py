@@ -8,16 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from phonenumbers import shortnumberinfo
 
-from gateway.routing.emergency import emergency_number
+from gateway.routing import emergency
 from gateway.routing.numbers import parsed, spell
 
 REGIONS = sorted(pn.SUPPORTED_REGIONS)
 
 
-def emergency(text: str, region: str | None) -> str | None:
+def meant_by(text: str, region: str | None) -> str | None:
     spelling = spell(text)
     assert spelling is not None
-    return emergency_number(spelling, region)
+    return emergency.emergency_number(spelling, region)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def emergency(text: str, region: str | None) -> str | None:
 def test_an_emergency_number_however_it_is_dialled(
     text: str, region: str | None, meant: str
 ) -> None:
-    assert emergency(text, region) == meant
+    assert meant_by(text, region) == meant
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_emergency_number_however_it_is_dialled(
     ],
 )
 def test_what_is_none(text: str, region: str | None) -> None:
-    assert emergency(text, region) is None
+    assert meant_by(text, region) is None
 
 
 def _emergency_numbers(region: str) -> list[str]:
@@ -118,9 +118,9 @@ def test_those_of_every_country_behind_every_prefix(prefix: str) -> None:
     for region, numbers in BY_REGION.items():
         code = pn.country_code_for_region(region)
         for digits in numbers:
-            assert emergency(prefix + digits, region) is not None, (region, digits)
+            assert meant_by(prefix + digits, region) is not None, (region, digits)
             if prefix in ("00", "+"):
-                assert emergency(f"{prefix}{code}{digits}", None) is not None, (region, digits)
+                assert meant_by(f"{prefix}{code}{digits}", None) is not None, (region, digits)
 
 
 @given(
@@ -133,4 +133,28 @@ def test_the_two_that_are_known_everywhere(region: str, digits: str, before: lis
     whole = parsed(dialled, region)
     # numbers of small countries are as short as this
     assume(not before or whole is None or not pn.is_valid_number(whole))
-    assert emergency(dialled, region) is not None
+    assert meant_by(dialled, region) is not None
+
+
+@given(
+    st.sampled_from(["+", "", "0", "+1"]),
+    st.lists(st.sampled_from(["011", "00", "0", "1", "9", "7", "44", "8"]), max_size=14),
+    st.sampled_from([None, "US", "DE", "RU"]),
+)
+def test_no_pile_of_prefixes_costs_much(first: str, rest: list[str], region: str | None) -> None:
+    """Each prefix may be two things; what is left is looked at once all the same."""
+    spelling = spell(first + "".join(rest))
+    if spelling is None:
+        return
+    looks = 0
+    asked = emergency._is_one
+
+    def counted(digits: str, regions: tuple[str, ...]) -> bool:
+        nonlocal looks
+        looks += 1
+        return asked(digits, regions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(emergency, "_is_one", counted)
+        emergency.emergency_number(spelling, region)
+    assert looks < 100

@@ -46,7 +46,8 @@ class Goal:
         port, _, name = tail.partition(":")
         if not flow.startswith("to:") or kind not in ("tcp", "tls") or not port.isdigit():
             return None
-        return cls("tcp" if kind == "tcp" else "tls", HostPort(host, int(port)), name)
+        # a place that was numeric has to have a certificate for its address
+        return cls("tcp" if kind == "tcp" else "tls", HostPort(host, int(port)), name or host)
 
 
 def _split(rest: str) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ from gateway.sip.errors import SipSyntaxError
 from gateway.sip.identity import address_of, asserted
 from gateway.sip.message import Request
 from gateway.sip.passport import sip_date
-from gateway.sip.uri import SipUri, parse_uri
+from gateway.sip.uri import OtherUri, SipUri, parse_uri
 from gateway.values import Address, SipAddress, TelAddress, parse_address
 
 ANONYMOUS: Final = SipAddress("anonymous", "anonymous.invalid")
@@ -25,6 +25,8 @@ def read_invite(
 ) -> IncomingInvite:
     """Raises ``BadAddress`` for a target that names nothing, ``SipSyntaxError`` for no SIP URI."""
     sender, uri = request.from_, parse_uri(request.uri)
+    if isinstance(uri, OtherUri) and uri.scheme == "tel":
+        uri = SipUri("sip", uri.rest, None, wire.domain)
     if not isinstance(sender.uri, SipUri) or not isinstance(uri, SipUri):
         raise SipSyntaxError("From or Request-URI is no SIP URI")
     if verdict.account is not None:
@@ -51,11 +53,9 @@ def read_invite(
 
 
 def _target(uri: SipUri, wire: Wire) -> Address:
-    user = uri.user or ""
-    if user.startswith("+"):
-        return parse_address(f"tel:{user}")
+    """In our domain where that is meant; what is a number is for the dial plan to say."""
     host = wire.domain if wire.is_us(uri) else uri.host
-    return parse_address(f"sip:{user}@{host}")
+    return parse_address(f"sip:{uri.user or ''}@{host}")
 
 
 def _date(request: Request) -> float | None:

@@ -278,7 +278,7 @@ async def test_a_trusted_source_needs_no_digest_and_its_caller_is_made_safe() ->
         assert asked.caller == TelAddress("+4930123")
         asked.caller_name.encode()
         assert asked.caller_name.isprintable()
-        assert str(asked.target) == "tel:+14155550123"
+        assert str(asked.target) == "sip:+14155550123@dm.localhost"
         assert asked.source == HostPort("127.0.0.1", phone.address.port)
     finally:
         await phone.close()

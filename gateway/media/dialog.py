@@ -20,6 +20,7 @@ _REQUEST_PENDING: Final = 491
 _SOURCE: Final = re.compile(rf"^{SOURCE_MARK}:\s*(\S+)\s*$", re.I | re.M)
 _CONTACT: Final = re.compile(r"^(?:Contact|m)\s*:[^\r\n<]*<([^>\r\n]+)>", re.I | re.M)
 _RETRY_AFTER: Final = re.compile(r"^Retry-After\s*:\s*(\d{1,6})", re.I | re.M)
+_MOVED: Final = re.compile(r"^SIP/2\.0 (3\d\d) ?([^\r\n]*)", re.I)
 _CAUSE: Final = re.compile(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", re.I | re.M)
 
 
@@ -132,12 +133,17 @@ _MAX_CONTACTS: Final = 5
 
 
 def end_of(info: Any, message: str, *, remote: bool) -> LegEnd:
-    """What a dialog ended with; ``message`` is what the far end sent last, if that ended it."""
-    contacts = _CONTACT.findall(message) if 300 <= info.lastStatusCode < 400 else []
+    """What a dialog ended with; ``message`` is what the far end sent last, if that ended it.
+
+    PJSIP follows no 3xx of its own accord, and then gives 487 for it.
+    """
+    code, text, contacts = int(info.lastStatusCode), str(info.lastReason), []
+    if moved := _MOVED.match(message):
+        code, text, contacts = int(moved[1]), moved[2], _CONTACT.findall(message)
     retry = _RETRY_AFTER.search(message)
     return LegEnd(
-        code=info.lastStatusCode,
-        text=info.lastReason[:100],
+        code=code,
+        text=text[:100],
         remote=remote,
         cause=cause_of(message),
         contacts=tuple(uri[:400] for uri in contacts[:_MAX_CONTACTS]),

@@ -64,7 +64,7 @@ async def test_what_we_sign_is_verified(cast: Cast, authority: Scene) -> None:
         found = await authority.told(
             identity, orig=OURS, dest=NUMBER, now=time.time(), verifier=authority.verifier()
         )
-        assert (found.status, found.attest) == ("passed", "B")
+        assert (found.status, found.attest) == ("passed", "A")
         leg.answer(486, "Busy Here")
         await alice.ended(call)
 

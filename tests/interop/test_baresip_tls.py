@@ -28,11 +28,11 @@ async def test_calls_both_ways(cast: Cast, papers: Papers) -> None:
         f"sip.tls={{port: {port}, certificate_file: {certificate}, key_file: {key}}}",
     )
     phone = await cast.baresip(
-        user="1001",
-        password="secret1001",
+        gateway,
         registrar=f"127.0.0.1:{port}",
         transport="tls",
         media="srtp",
+        ca_file=papers.ca,
         hz=440,
     )
     alice = await cast.client(gateway)

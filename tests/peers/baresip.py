@@ -64,6 +64,7 @@ module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control}
 statmode_default off
 snd_path {recordings}
+{more}
 """
 
 
@@ -86,6 +87,7 @@ class Baresip:
 
     ``registrar`` is HOST:PORT of where it registers (none: a bare endpoint); ``hz`` is the
     tone it speaks (``None``: silence).  It never answers by itself unless ``auto_answer``.
+    ``ca_file`` verifies a registrar over TLS.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Baresip:
         media: str | None = None,
         max_calls: int = 4,
         dtmf: str = "",
+        ca_file: Path | None = None,
     ) -> None:
         self.user, self.domain = user, domain
         self.directory = directory
@@ -130,6 +133,7 @@ class Baresip:
             rtp_last=rtp + 40,
             speech=speech,
             recordings=self._recordings,
+            more=f"sip_cafile {ca_file}" if ca_file else "",
             max_calls=max_calls,
             modules="\n".join(f"module {m}" for m in modules),
         )

@@ -139,7 +139,7 @@ async def test_a_phone_without_a_common_codec(gateway: Gateway, cast: Cast) -> N
         call = await alice.invite("sip:1001@dm.localhost")
         leg = await phone.incoming()
         leg.stream = phone.stream()
-        leg.answer(200, "OK", plain_offer(leg.stream, ("G729",)))
+        leg.answer(200, "OK", plain_offer(leg.stream, ("QCELP",)))
         ended = await alice.ended(call, 8)
         assert ended["reason"] == "media_failed"
         await leg.got("BYE", 8)

@@ -261,7 +261,7 @@ class AppServer(AppClient):
 
 def plain_offer(stream: RtpStream, codecs: tuple[str, ...] | None = None) -> str:
     """``RTP/AVP`` with the stream's codec (or others) and telephone-event."""
-    named = {"PCMU": (0, "PCMU/8000"), "PCMA": (8, "PCMA/8000"), "G729": (18, "G729/8000")}
+    named = {"PCMU": (0, "PCMU/8000"), "PCMA": (8, "PCMA/8000"), "QCELP": (12, "QCELP/8000")}
     chosen = [named[c] for c in codecs or (stream.codec,)]
     formats = " ".join(str(pt) for pt, _ in chosen)
     lines = [

@@ -17,12 +17,14 @@ from twisted.python.failure import Failure
 
 from gateway import __version__
 from gateway.app.http import AppServer
+from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.calls.call import Outside
 from gateway.calls.registry import CallRegistry
+from gateway.calls.review_ports import Report
 from gateway.dns.resolver import Resolver
 from gateway.edge.edge import Edge
-from gateway.errors import CannotStart, GatewayError
+from gateway.errors import CannotStart, GatewayError, StoreUnavailable
 from gateway.media.pool import Pool
 from gateway.media.rtp_ports import PortBlocks
 from gateway.media.rtpengine import Rtpengines, split_ports
@@ -42,6 +44,8 @@ from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.pins import PinStore
+from gateway.store.reviews import ReviewStore
+from gateway.store.usage import WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason
 from gateway.web.pages import Pages
@@ -49,6 +53,7 @@ from gateway.web.pages import Pages
 log = structlog.get_logger()
 
 STORE_CHECK_S = 5.0
+USAGE_S = 600.0
 FAREWELL_S = 5.0
 """For calls that are ended by force: BYEs answered, records written."""
 
@@ -96,6 +101,9 @@ class Service:
         self._writable = True
         self._checking = LoopingCall(self._check_store)
         self._checking.clock = reactor
+        self._counting = LoopingCall(self._count_callers)
+        self._counting.clock = reactor
+        self._usage = UsageStore(self._database)
 
     async def start(self) -> None:
         """Bring everything up; ``CannotStart`` says what could not be, and nothing is left."""
@@ -171,11 +179,17 @@ class Service:
         self._edge = edge
         await life.start("trunks", trunks.start, trunks.stop)
         pages = Pages(s, reactor.seconds)
-        http = AppServer(s, reactor, sessions, calls, self._store, pins, self.not_ready, pages)
+        reviews = ReviewMethods(
+            ReviewStore(self._database), self._store, self.metrics, reactor.seconds, _reported
+        )
+        http = AppServer(
+            s, reactor, sessions, calls, self._store, pins, reviews, self.not_ready, pages
+        )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
         self._serving = True
         self._checking.start(STORE_CHECK_S, now=False)
+        self._counting.start(USAGE_S)
         self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
@@ -189,6 +203,14 @@ class Service:
 
     async def _check_store(self) -> None:
         self._writable = await self._database.writable()
+
+    async def _count_callers(self) -> None:
+        try:
+            found = await self._usage.callers(self._reactor.seconds() - WEEK_S)
+        except StoreUnavailable:
+            return  # readiness tells of it; the next turn counts again
+        for callers in found:
+            self.metrics.callers_of_the_week(callers.direction, callers.all, callers.again)
 
     def not_ready(self) -> Sequence[str]:
         """What keeps new calls from being taken; nothing: ready."""
@@ -235,12 +257,17 @@ class Service:
                 await ended
             except TimeoutError:
                 log.error("calls_hang", count=len(calls))
-        if self._checking.running:
-            self._checking.stop()
+        for loop in (self._checking, self._counting):
+            if loop.running:
+                loop.stop()
         self._systemd.stop_watchdog()
         self._lag.stop()
         await self._life.stop()
         log.info("stopped")
+
+
+async def _reported(report: Report, block: bool) -> None:
+    """Until blocks are kept, the queue is all."""
 
 
 async def _nothing() -> None:

@@ -16,6 +16,7 @@ from gateway.app.dm_socket import DmSocketFactory, Room
 from gateway.app.methods import Methods
 from gateway.app.origins import Origins
 from gateway.app.pin_methods import PinMethods
+from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import Tokens
 from gateway.calls.pin_ports import Pins
@@ -105,6 +106,7 @@ class AppServer:
         calls: DmCalls,
         history: History,
         pins: Pins,
+        reviews: ReviewMethods,
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
         clock: Clock | None = None,
@@ -121,7 +123,7 @@ class AppServer:
             clock=clock or reactor,
             tokens=Tokens(settings.app.token, (clock or reactor).seconds),
             sessions=sessions,
-            methods=Methods(calls, history, sessions, PinMethods(pins, reactor.seconds)),
+            methods=Methods(calls, history, sessions, PinMethods(pins, reactor.seconds), reviews),
             origins=Origins(settings.http.allowed_origins),
         )
         socket = WebSocketResource(DmSocketFactory(room, reactor))

@@ -3,7 +3,7 @@ member are each a bad field."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,9 +13,11 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from gateway.app.rpc import RpcFailure, bad_fields
+from gateway.calls.review_ports import Category, Tag
 from gateway.errors import BadAddress
 from gateway.values import (
     Address,
@@ -43,6 +45,17 @@ def _printable(text: str) -> str:
     return text
 
 
+def _storable(text: str) -> str:
+    """Free text of several lines: what no database or screen would take is refused."""
+    if any(ord(c) < 32 and c not in "\n\t" for c in text):
+        raise ValueError("holds control characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate") from None
+    return text
+
+
 # values' addresses are dataclasses; the validator before them makes the right one
 AddressText = Annotated[
     UserAddress | TelAddress | SipAddress | ServiceAddress, BeforeValidator(_address)
@@ -50,6 +63,9 @@ AddressText = Annotated[
 CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Sdp = Annotated[str, Field(min_length=1, max_length=32_768)]
 Thread = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+
+
+Comment = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
 
 
 class Params(BaseModel):
@@ -110,6 +126,31 @@ class CallMedia(OfCall):
 
 class CallTransfer(OfCall):
     to: AddressText
+
+
+class CallFeedback(OfCall):
+    score: Annotated[int, Field(ge=1, le=5)]
+    tags: Annotated[list[Tag], Field(max_length=6)] = []
+    comment: Comment = ""
+
+
+class CallReport(OfCall):
+    category: Category
+    comment: Comment = ""
+    block: bool = False
+
+
+class HistoryDelete(Params):
+    """Either some calls, or all."""
+
+    calls: Annotated[list[CallName], Field(min_length=1, max_length=100)] | None = None
+    all: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.calls is None) == (self.all is None):
+            raise ValueError("needs either calls or all")
+        return self
 
 
 class PinCreate(Params):

@@ -9,6 +9,7 @@ import structlog
 
 from gateway.app import messages, rpc
 from gateway.app.pin_methods import PinMethods
+from gateway.app.review_methods import ReviewMethods
 from gateway.app.rpc import RpcFailure
 from gateway.app.session import Session
 from gateway.app.sessions import Sessions
@@ -30,7 +31,12 @@ _PAGE_BYTES = rpc.MAX_FRAME_BYTES - 2048
 
 class Methods:
     def __init__(
-        self, calls: DmCalls, history: History, sessions: Sessions, pins: PinMethods
+        self,
+        calls: DmCalls,
+        history: History,
+        sessions: Sessions,
+        pins: PinMethods,
+        reviews: ReviewMethods,
     ) -> None:
         self._calls = calls
         self._history = history
@@ -45,7 +51,10 @@ class Methods:
             "call.dtmf": self._dtmf,
             "call.media": self._media,
             "call.transfer": self._transfer,
+            "call.feedback": reviews.feedback,
+            "call.report": reviews.report,
             "history.list": self._list,
+            "history.delete": reviews.delete,
             "pin.create": pins.create,
             "pin.list": pins.list,
             "pin.revoke": pins.revoke,

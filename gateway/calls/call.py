@@ -261,6 +261,7 @@ class Call:
 
     def tell_ringing(self) -> None:
         self.record = replace(self.record, ringing_at=self.now())
+        self._outside.meters.call_seen(self.record.direction)
         self._words.run("record", self.save())
         self.caller.ring()
         self.caller.tell(Ringing(call=self.id))
@@ -273,6 +274,7 @@ class Call:
             Ending(Reason.MEDIA_FAILED, Party.GATEWAY),
         )
         self.record = replace(self.record, callee_accepted=acceptance)
+        self._outside.meters.call_accepted(self.record.direction)
         self._words.run("record", self._tell_accepted(acceptance))
 
     async def _tell_accepted(self, acceptance: Acceptance) -> None:

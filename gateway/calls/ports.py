@@ -292,6 +292,8 @@ class CallRecords(Protocol):
 
 class CallMeters(Protocol):
     def call_began(self, direction: Direction) -> None: ...
+    def call_seen(self, direction: Direction) -> None: ...
+    def call_accepted(self, direction: Direction) -> None: ...
     def call_connected(self, direction: Direction, setup_s: float) -> None: ...
     def call_ended(self, direction: Direction, reason: Reason, duration_s: float) -> None:
         """``duration_s`` is 0 for a call that never connected."""
@@ -491,3 +493,6 @@ class History(Protocol):
         ``before`` is the ``next`` of the page before, opaque to clients; one that is not ours gives
         an empty page.  ``with_`` keeps calls with that party, ``missed`` those (not) missed.
         """
+
+    async def hide(self, user: UserAddress, calls_: Sequence[CallId] | None) -> int:
+        """Delete these calls (``None``: all) from this person's view alone; how many there were."""

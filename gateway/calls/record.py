@@ -20,6 +20,11 @@ Means = Literal[
 """By what act a side accepted the call."""
 
 
+Step = Literal["invited", "seen", "accepted", "connected", "talked"]
+"""How far a call came: begun, a device of the callee's rang, the callee accepted, both heard
+each other, for ten seconds at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """``by`` names the side: a person's address, or the contact that answered."""

@@ -17,6 +17,7 @@ from prometheus_client.exposition import generate_latest
 
 from gateway import __version__
 from gateway.calls.ports import QualityModel, StirResult, WorkerState
+from gateway.observe.product import TALK_S, ProductMetrics
 from gateway.values import Attestation, Direction, LegKind, LegStats, Reason, StreamStats
 
 METHODS = frozenset(
@@ -46,7 +47,7 @@ MOS = (1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.25, 4.5)
 LAG_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 
 
-class Metrics:
+class Metrics(ProductMetrics):
     """Implements every ``Meters`` of ``ports`` and ``trunk_ports``."""
 
     def __init__(self, quality: QualityModel) -> None:
@@ -54,6 +55,7 @@ class Metrics:
         # a second series beside each counter that only says when the daemon was started
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client's
         self.registry = r = CollectorRegistry()
+        super().__init__(r)
         self._active = Gauge(
             "dmgw_calls_active", "Calls that have begun and not ended.", registry=r
         )
@@ -192,15 +194,19 @@ class Metrics:
 
     def call_began(self, direction: Direction) -> None:  # by direction when ended
         self._active.inc()
+        self.reached(direction, "invited")
 
     def call_connected(self, direction: Direction, setup_s: float) -> None:
         self._setup.observe(setup_s)
+        self.reached(direction, "connected")
 
     def call_ended(self, direction: Direction, reason: Reason, duration_s: float) -> None:
         self._active.dec()
         self._calls.labels(direction, reason).inc()
         if duration_s > 0:
             self._duration.observe(duration_s)
+        if duration_s >= TALK_S:
+            self.reached(direction, "talked")
 
     def leg_began(self, kind: LegKind) -> None:
         self._legs.labels(kind).inc()

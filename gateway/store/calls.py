@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -12,7 +14,7 @@ from gateway.store.database import Database
 from gateway.store.history import page_query
 from gateway.store.rows import item_of, row_of
 from gateway.store.schema import calls
-from gateway.values import Address, Party, Reason, UserAddress
+from gateway.values import Address, CallId, Party, Reason, UserAddress
 
 
 class CallStore:
@@ -41,6 +43,22 @@ class CallStore:
             .values(ended_at=now, reason=str(Reason.GATEWAY_ERROR), ended_by=str(Party.GATEWAY))
         )
         return await self._database.write(lambda c: int(c.execute(closing).rowcount))
+
+    async def hide(self, user: UserAddress, calls_: Sequence[CallId] | None) -> int:
+        """Out of this person's view alone; calls that are not theirs, or hidden, do not count."""
+        me = str(user)
+
+        def mark(connection: Connection) -> int:
+            count = 0
+            for side in ("caller", "callee"):
+                hid = calls.c[f"{side}_hid"]
+                statement = update(calls).where(calls.c[side] == me, ~hid).values({hid: True})
+                if calls_ is not None:
+                    statement = statement.where(calls.c.call.in_(calls_))
+                count += connection.execute(statement).rowcount
+            return count
+
+        return await self._database.write(mark)
 
     async def list(
         self,

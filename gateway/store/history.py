@@ -15,7 +15,8 @@ def page_query(
     me: str, after: Place | None, limit: int, with_: Address | None, missed: bool | None
 ) -> Select[Any]:
     """Calls made by ``me`` and calls that came in, newest first, older than ``after``."""
-    made, came = calls.c.caller == me, and_(calls.c.callee == me, calls.c.caller != me)
+    made = and_(calls.c.caller == me, ~calls.c.caller_hid)
+    came = and_(calls.c.callee == me, calls.c.caller != me, ~calls.c.callee_hid)
     if with_ is not None:
         made = and_(made, calls.c.callee == str(with_))
         came = and_(came, calls.c.caller == str(with_))

@@ -73,7 +73,7 @@ def item_of(row: Row[Any], me: str) -> HistoryItem:
     return HistoryItem(
         call=CallId(row.call),
         direction="out" if out else "in",
-        with_=_address(row.callee if out else row.caller),
+        with_=address_of(row.callee if out else row.caller),
         with_name=row.callee_name if out else row.caller_name,
         at=row.created_at,
         thread=row.thread,
@@ -84,7 +84,7 @@ def item_of(row: Row[Any], me: str) -> HistoryItem:
     )
 
 
-def _address(text: str) -> Address:
+def address_of(text: str) -> Address:
     """What was written as an address is read as one, even if nobody could call it (a peer's From
     may be anything): one odd record must not hide the others."""
     scheme, _, rest = text.partition(":")

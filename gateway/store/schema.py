@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0002"
+HEAD = "0004"
 """The newest migration."""
 
 metadata = MetaData()
@@ -33,10 +33,43 @@ calls = Table(
     Column("ended_by", String(16)),
     Column("caller_codec", String(32)),
     Column("callee_codec", String(32)),
+    # not part of the record: whether a side has deleted it from their own view
+    Column("caller_hid", Boolean, nullable=False, server_default=false()),
+    Column("callee_hid", Boolean, nullable=False, server_default=false()),
 )
 Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
 Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)
 Index("calls_open", calls.c.ended_at)
+Index("calls_by_time", calls.c.created_at)
+
+ratings = Table(
+    "ratings",
+    metadata,
+    Column("call", String(64), primary_key=True),
+    Column("by", String(400), primary_key=True),
+    Column("score", Integer, nullable=False),
+    Column("tags", String(200), nullable=False),
+    Column("comment", String(1000), nullable=False),
+    Column("at", Float, nullable=False),
+)
+reports = Table(
+    "reports",
+    metadata,
+    Column("report", String(64), primary_key=True),
+    Column("call", String(64), nullable=False),
+    Column("by", String(400), nullable=False),
+    Column("about", String(400), nullable=False),
+    Column("category", String(32), nullable=False),
+    Column("comment", String(4000), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("settled_at", Float),
+    Column("note", String(1000), nullable=False),
+    Column("frozen", Text, nullable=False),
+)
+Index("reports_by_call", reports.c.call, reports.c.by, unique=True)
+Index("reports_by_state", reports.c.state, reports.c.at, reports.c.report)
+Index("reports_by_about", reports.c.about)
 
 pins = Table(
     "pins",

@@ -10,13 +10,15 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet.defer import Deferred
 
 from gateway.app.http import AppServer
+from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import mint
 from gateway.calls.pin_ports import Pin, PinKind, Redeemed
 from gateway.calls.record import HistoryItem, HistoryPage
+from gateway.calls.review_ports import Category, Rating, Report, Tag
 from gateway.errors import GatewayError
 from gateway.settings import Settings
-from gateway.values import Address, CallId, Client, ClientId, UserAddress
+from gateway.values import Address, CallId, Client, ClientId, Direction, UserAddress
 from gateway.web.pages import Pages
 from tests.peers.waiting import Happenings, reactor
 
@@ -111,6 +113,10 @@ class ScriptedHistory:
         items = [i for i in self.items if with_ is None or i.with_ == with_]
         return HistoryPage(tuple(items[:limit]), "more" if len(items) > limit else None)
 
+    async def hide(self, user: UserAddress, calls_: Sequence[CallId] | None) -> int:
+        self.asked.append((str(user), calls_))
+        return len(calls_ or self.items)
+
 
 class ScriptedPins:
     """``Pins`` of one person, in memory."""
@@ -141,6 +147,37 @@ class ScriptedPins:
         raise AssertionError("clients never use")
 
 
+class ScriptedReviews:
+    """``Reviews`` of people who were in the call ``c1`` alone, and ``ReviewMeters``."""
+
+    def __init__(self) -> None:
+        self.ratings: list[Rating] = []
+        self.told: list[tuple[Report, bool]] = []
+        self.metered: list[tuple[Any, ...]] = []
+
+    async def rate(self, rating: Rating) -> Direction | None:
+        if rating.call != "c1":
+            return None
+        self.ratings.append(rating)
+        return Direction.APP_TO_SIP
+
+    async def report(
+        self, call: CallId, by: UserAddress, category: Category, comment: str, now: float
+    ) -> Report | None:
+        if call != "c1":
+            return None
+        return Report("r1", call, by, UserAddress("bob"), category, comment, now)
+
+    async def tell(self, report: Report, block: bool) -> None:
+        self.told.append((report, block))
+
+    def rated(self, direction: Direction, score: int, tags: tuple[Tag, ...]) -> None:
+        self.metered.append((direction, score, tags))
+
+    def reported(self, category: Category) -> None:
+        self.metered.append((category,))
+
+
 class Server:
     def __init__(
         self,
@@ -154,6 +191,7 @@ class Server:
         self.calls = ScriptedCalls()
         self.history = ScriptedHistory()
         self.pins = ScriptedPins()
+        self.reviews = ScriptedReviews()
         self.sessions = Sessions(self.settings.app, clock)
         self.server = AppServer(
             self.settings,
@@ -162,6 +200,9 @@ class Server:
             self.calls,
             self.history,
             self.pins,
+            ReviewMethods(
+                self.reviews, self.history, self.reviews, clock.seconds, self.reviews.tell
+            ),
             ready,
             Pages(self.settings, reactor.seconds),
             clock,

@@ -26,6 +26,11 @@ NAMES = {
     "dmgw_calls_total": ("counter", {"direction", "reason"}),
     "dmgw_call_setup_seconds": ("histogram", set()),
     "dmgw_call_duration_seconds": ("histogram", set()),
+    "dmgw_call_funnel_total": ("counter", {"direction", "step"}),
+    "dmgw_callers_week": ("gauge", {"direction", "use"}),
+    "dmgw_call_scores_total": ("counter", {"direction", "score"}),
+    "dmgw_call_score_tags_total": ("counter", {"tag"}),
+    "dmgw_reports_total": ("counter", {"category"}),
     "dmgw_legs_active": ("gauge", {"kind"}),
     "dmgw_workers": ("gauge", {"state"}),
     "dmgw_sip_requests_total": ("counter", {"method"}),
@@ -230,3 +235,31 @@ async def test_the_server(metrics: Metrics) -> None:
     finally:
         await server.stop()
         await server.stop()
+
+
+def test_where_calls_are_lost(metrics: Metrics) -> None:
+    way = Direction.APP_TO_SIP
+    for reached in range(5):
+        metrics.call_began(way)
+        for step in (metrics.call_seen, metrics.call_accepted)[:reached]:
+            step(way)
+        if reached >= 3:
+            metrics.call_connected(way, 0.2)
+        metrics.call_ended(way, Reason.COMPLETED, {3: 9.9, 4: 10.0}.get(reached, 0))
+    steps = ("invited", "seen", "accepted", "connected", "talked")
+    counts = [
+        value(metrics, "dmgw_call_funnel_total", direction="app_to_sip", step=s) for s in steps
+    ]
+    assert counts == [5, 4, 3, 2, 1]
+
+
+def test_opinions(metrics: Metrics) -> None:
+    metrics.rated(Direction.APP_TO_SIP, 2, ("echo", "noise"))
+    metrics.reported("spam")
+    metrics.callers_of_the_week(Direction.APP_TO_SIP, 7, 3)
+    way = {"direction": "app_to_sip"}
+    assert value(metrics, "dmgw_call_scores_total", score="2", **way) == 1
+    assert value(metrics, "dmgw_call_scores_total", score="3", **way) == 0
+    assert value(metrics, "dmgw_call_score_tags_total", tag="noise") == 1
+    assert value(metrics, "dmgw_reports_total", category="spam") == 1
+    assert value(metrics, "dmgw_callers_week", use="again", **way) == 3

@@ -1,0 +1,73 @@
+"""What the product's owner asks of Prometheus: how far calls come, how good people find them."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.calls.record import Step
+from gateway.calls.review_ports import Category, Tag
+from gateway.values import Direction
+
+TALK_S: Final = 10.0
+"""A connected call that is shorter was hardly a talk."""
+
+
+class ProductMetrics:
+    """Implements ``ReviewMeters``, and the part of ``CallMeters`` that counts the funnel."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._funnel = Counter(
+            "dmgw_call_funnel", "How far calls came.", ("direction", "step"), registry=registry
+        )
+        self._callers = Gauge(
+            "dmgw_callers_week",
+            "Who had a connected call in the last 7 days; again: more than one.",
+            ("direction", "use"),
+            registry=registry,
+        )
+        self._scores = Counter(
+            "dmgw_call_scores",
+            "Opinions of calls, 1 to 5.",
+            ("direction", "score"),
+            registry=registry,
+        )
+        self._tags = Counter(
+            "dmgw_call_score_tags", "What was wrong, as people said.", ("tag",), registry=registry
+        )
+        self._reports = Counter(
+            "dmgw_reports", "Complaints about calls.", ("category",), registry=registry
+        )
+        for direction in Direction:
+            for step in get_args(Step):
+                self._funnel.labels(direction, step)
+            for score in range(1, 6):
+                self._scores.labels(direction, str(score))
+            for use in ("all", "again"):
+                self._callers.labels(direction, use)
+        for tag in get_args(Tag):
+            self._tags.labels(tag)
+        for category in get_args(Category):
+            self._reports.labels(category)
+
+    def reached(self, direction: Direction, step: Step) -> None:
+        self._funnel.labels(direction, step).inc()
+
+    def call_seen(self, direction: Direction) -> None:
+        self.reached(direction, "seen")
+
+    def call_accepted(self, direction: Direction) -> None:
+        self.reached(direction, "accepted")
+
+    def callers_of_the_week(self, direction: Direction, all_: int, again: int) -> None:
+        self._callers.labels(direction, "all").set(all_)
+        self._callers.labels(direction, "again").set(again)
+
+    def rated(self, direction: Direction, score: int, tags: tuple[Tag, ...]) -> None:
+        self._scores.labels(direction, str(score)).inc()
+        for tag in tags:
+            self._tags.labels(tag).inc()
+
+    def reported(self, category: Category) -> None:
+        self._reports.labels(category).inc()

@@ -36,6 +36,8 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.mos import EModel
 from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
+from gateway.policy.chain import Chain, load_rules
+from gateway.policy.identity import Identities
 from gateway.routing.dialplan import compile_plan
 from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
@@ -43,11 +45,12 @@ from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
+from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.reviews import ReviewStore
 from gateway.store.usage import WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
-from gateway.values import Reason
+from gateway.values import Reason, UserAddress
 from gateway.web.pages import Pages
 
 log = structlog.get_logger()
@@ -149,6 +152,7 @@ class Service:
         await life.start("rtpengine", engines.start, engines.stop)
         sessions = Sessions(s.app, reactor)
         pins = PinStore(self._database, s.dialin)
+        people = PeopleStore(self._database, s.people)
         self.calls = calls = CallRegistry(
             Outside(
                 pool=pool,
@@ -159,6 +163,9 @@ class Service:
                 chance=random.random,
                 pins=pins,
                 dialin=s.dialin,
+                people=people,
+                identities=Identities(s),
+                chain=Chain(load_rules(s.calls)),
                 attestor=Signer(s.stir, self.metrics) if s.stir.sign else None,
                 identity_check=await self._verifier(),
                 paths=WebRtcPaths(s, engines),
@@ -179,11 +186,16 @@ class Service:
         self._edge = edge
         await life.start("trunks", trunks.start, trunks.stop)
         pages = Pages(s, reactor.seconds)
+
+        async def reported(report: Report, block: bool) -> None:
+            if block and isinstance(report.by, UserAddress):
+                await people.block(report.by.handle, report.about, reactor.seconds())
+
         reviews = ReviewMethods(
-            ReviewStore(self._database), self._store, self.metrics, reactor.seconds, _reported
+            ReviewStore(self._database), self._store, self.metrics, reactor.seconds, reported
         )
         http = AppServer(
-            s, reactor, sessions, calls, self._store, pins, reviews, self.not_ready, pages
+            s, reactor, sessions, calls, self._store, pins, reviews, people, self.not_ready, pages
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -264,10 +276,6 @@ class Service:
         self._lag.stop()
         await self._life.stop()
         log.info("stopped")
-
-
-async def _reported(report: Report, block: bool) -> None:
-    """Until blocks are kept, the queue is all."""
 
 
 async def _nothing() -> None:

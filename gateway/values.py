@@ -183,6 +183,7 @@ class Principal:
     groups: frozenset[str] = frozenset()
     age: AgeBand | None = None
     expires: float | None = None
+    timezone: str | None = None
 
     @property
     def address(self) -> UserAddress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from gateway.app.tokens import Tokens
 from gateway.calls.ports import Clock, DelayedCall
 from gateway.errors import GatewayError, RateLimited, TokenRefused, WrongState
 from gateway.settings import AppSection
+from gateway.values import Principal
 
 log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ class Room:
     sessions: Sessions
     methods: Methods
     origins: Origins
+    seen: Callable[[Principal], None]
 
     def limits(self) -> dict[str, Any]:
         section = self.section
@@ -233,6 +235,7 @@ class DmSocket(WebSocketServerProtocol):
                 self.close(e.rpc_code, str(e))
             return
         self._stop("open")
+        self._room.seen(principal)
         renewed = session is self._session
         self._session = session
         result = {

@@ -39,7 +39,8 @@ def _address(value: object) -> object:
         raise ValueError(str(e)) from e
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """``ValueError`` for control characters."""
     if not text.isprintable():
         raise ValueError("holds control characters")
     return text
@@ -62,7 +63,7 @@ AddressText = Annotated[
 ]
 CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Sdp = Annotated[str, Field(min_length=1, max_length=32_768)]
-Thread = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Thread = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
 
 
 Comment = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
@@ -155,7 +156,7 @@ class HistoryDelete(Params):
 
 class PinCreate(Params):
     kind: Literal["once", "standing"]
-    label: Annotated[str, Field(max_length=100), AfterValidator(_printable)] = ""
+    label: Annotated[str, Field(max_length=100), AfterValidator(printable)] = ""
     ttl_s: Annotated[int, Field(ge=60, le=31_536_000)] | None = None
 
 
@@ -176,7 +177,7 @@ class HistoryList(Params):
     @field_validator("before")
     @classmethod
     def _plain(cls, value: str | None) -> str | None:
-        return value if value is None else _printable(value)
+        return value if value is None else printable(value)
 
 
 P = TypeVar("P", bound=Params)
@@ -192,11 +193,19 @@ def read(model: type[P], params: Any) -> P:
         raise _refusal(e) from e
 
 
+def _field(place: tuple[int | str, ...]) -> str:
+    """The member's name; within a list its dotted place, as ``quiet_hours.0.from``."""
+    if not place:
+        return "params"
+    listed = len(place) > 1 and isinstance(place[1], int)
+    return ".".join(map(str, place if listed else place[:1]))[:64]
+
+
 def _refusal(e: ValidationError) -> RpcFailure:
     problems: dict[str, str] = {}
     for error in e.errors(include_url=False, include_input=False, include_context=False):
         # a client's own member name may be anything: keep what is told of it short
-        field = str(error["loc"][0])[:64] if error["loc"] else "params"
+        field = _field(error["loc"])
         problem = error["msg"].removeprefix("Value error, ")
         match error["type"]:
             case "extra_forbidden":

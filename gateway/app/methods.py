@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.app import messages, rpc
+from gateway.app.people_methods import PeopleMethods
 from gateway.app.pin_methods import PinMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.rpc import RpcFailure
@@ -26,7 +27,6 @@ Work = Callable[[], Awaitable[Result]]
 LONG: Final = frozenset({"call.dtmf", "call.transfer"})
 """Methods that may take seconds and must not hold up the client's others."""
 _BUSY_RETRY_S = 1.0
-_PAGE_BYTES = rpc.MAX_FRAME_BYTES - 2048
 
 
 class Methods:
@@ -37,6 +37,7 @@ class Methods:
         sessions: Sessions,
         pins: PinMethods,
         reviews: ReviewMethods,
+        people: PeopleMethods,
     ) -> None:
         self._calls = calls
         self._history = history
@@ -58,6 +59,7 @@ class Methods:
             "pin.create": pins.create,
             "pin.list": pins.list,
             "pin.revoke": pins.revoke,
+            **people.readers(),
         }
 
     def take(self, session: Session, request: rpc.Request) -> None:
@@ -156,7 +158,7 @@ class Methods:
                 if page.next is not None:
                     result["next"] = page.next
                 # a page must fit in a frame: names and threads may be long
-                if limit == 1 or len(rpc.result(None, result).encode()) <= _PAGE_BYTES:
+                if limit == 1 or len(rpc.result(None, result).encode()) <= rpc.PAGE_BYTES:
                     return result
                 limit //= 2
 

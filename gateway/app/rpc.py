@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MAX_FRAME_BYTES: Final = 65_536
+PAGE_BYTES: Final = MAX_FRAME_BYTES - 2048
+"""Of a result in pages, so that the frame around it has room."""
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601

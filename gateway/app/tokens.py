@@ -10,10 +10,18 @@ from typing import Annotated, Any, Final
 
 import jwt
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from gateway.errors import CannotStart, TokenRefused
 from gateway.settings import TokenSection, secret
+from gateway.settings.people import is_zone
 from gateway.values import HANDLE, AgeBand, Principal
 
 log = structlog.get_logger()
@@ -26,6 +34,11 @@ def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("holds control characters")
     return text
+
+
+def _known_zone(value: object) -> object:
+    """One that we cannot reckon with is as good as none: it is no reason to turn somebody away."""
+    return value if isinstance(value, str) and is_zone(value) else None
 
 
 _Name = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
@@ -42,6 +55,7 @@ class _Claims(BaseModel):
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     groups: Annotated[list[_Group], Field(max_length=64)] = []
     age: AgeBand | None = None
+    zoneinfo: Annotated[str | None, BeforeValidator(_known_zone)] = None
     exp: float
     nbf: float | None = None
 
@@ -79,6 +93,7 @@ class Tokens:
             groups=frozenset(claims.groups),
             age=claims.age,
             expires=claims.exp,
+            timezone=claims.zoneinfo,
         )
 
     def _verified(self, token: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gateway.calls.bridge import Bridge
 from gateway.calls.events import Accepted, Connected, Ended, Ringing
 from gateway.calls.legs import LegTable
 from gateway.calls.machine import Core, Side, State, call_machine
+from gateway.calls.people_ports import FactSource, People
 from gateway.calls.pin_ports import Pins
 from gateway.calls.ports import (
     AnchoredLegs,
@@ -31,12 +32,14 @@ from gateway.calls.ports import (
     Sound,
     WorkerLease,
 )
-from gateway.calls.reasons import Ending
+from gateway.calls.reasons import Ending, told_caller
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee, Caller, CallSide
 from gateway.calls.tasks import Tasks
 from gateway.calls.trunk_ports import Carriers
 from gateway.errors import GatewayError, WrongState
+from gateway.policy.chain import Chain
+from gateway.policy.identity import Identities
 from gateway.routing.dialplan import DialPlan
 from gateway.settings import CallsSection, DialInSection
 from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
@@ -73,8 +76,20 @@ class Outside:
     ringback: bool
     pins: Pins
     dialin: DialInSection
+    people: People
+    identities: Identities
+    chain: Chain
+    fact_sources: tuple[FactSource, ...] = ()
     attestor: Attestor | None = None
     identity_check: IdentityCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a call is made: how long it rings, and how long it may last."""
+
+    ring_s: float
+    longest_s: float
 
 
 class Departure(Protocol):
@@ -98,8 +113,11 @@ class Call:
     callee: Callee
     """What stands for each side now: a transfer puts another in its place."""
 
-    def __init__(self, outside: Outside, record: CallRecord, gone: Callable[[Call], None]) -> None:
+    def __init__(
+        self, outside: Outside, record: CallRecord, gone: Callable[[Call], None], terms: Terms
+    ) -> None:
         self._outside = outside
+        self._terms = terms
         self.id: CallId = record.call
         self.record = record
         self._gone = gone
@@ -116,10 +134,12 @@ class Call:
         self._bridge: Bridge | None = None
         self.transfer: Departure | None = None
         self._started = self._released = False
+        self.trunk: str | None = None
+        """By which the caller has come in."""
         self.verified: bool | None = None
         """Whether a telephone's number is attested (RFC 8224); ``None``: it was not asked."""
         self.farewell: Ended | None = None
-        """What the clients were told at the end, once the record was durable."""
+        """What the caller's client was told at the end, once the record was durable."""
         outside.meters.call_began(record.direction)
 
     # -- life
@@ -139,8 +159,7 @@ class Call:
             return
         self._started = True
         self._disarm("arrival")
-        ring_s = self._outside.settings.ring_s
-        self._arm("ring", ring_s, Ending(Reason.NO_ANSWER, Party.GATEWAY))
+        self._arm("ring", self._terms.ring_s, Ending(self.callee.unanswered, Party.GATEWAY))
         self.callee.alert()
 
     async def save(self) -> None:
@@ -166,7 +185,7 @@ class Call:
 
     @property
     def ring_expires(self) -> float:
-        return self.record.created_at + self._outside.settings.ring_s
+        return self.record.created_at + self._terms.ring_s
 
     def now(self) -> float:
         return self._outside.clock.seconds()
@@ -307,7 +326,7 @@ class Call:
     def tell_connected(self) -> None:
         self._disarm("setup")
         limit = Ending(Reason.LIMIT_REACHED, Party.GATEWAY)
-        self._arm("limit", self._outside.settings.max_duration_s, limit)
+        self._arm("limit", self._terms.longest_s, limit)
         sides = {Side.CALLER: self.caller, Side.CALLEE: self.callee}
         self._bridge = Bridge(self.id, self.lease, sides, self._outside.quality)
         now = self.now()
@@ -368,13 +387,13 @@ class Call:
         finally:
             self.farewell = Ended(
                 call=self.id,
-                reason=ending.reason,
+                reason=told_caller(ending.reason),
                 by=ending.by,
                 duration_s=round(self.record.duration_s, 3),
                 at=self.record.ended_at or self.now(),
             )
             self.caller.tell(self.farewell)
-            self.callee.tell(self.farewell)
+            self.callee.tell(replace(self.farewell, reason=ending.reason))
             self._legs_emptied()
 
     # -- the end of the end

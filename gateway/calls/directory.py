@@ -11,6 +11,7 @@ from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
 from gateway.calls.dial_in import DialInCallee
 from gateway.calls.group_callee import GroupCallee
 from gateway.calls.sides import Callee, Caller, Room
+from gateway.calls.silent_callee import Silence, SilentCallee
 from gateway.calls.trunk_callee import TrunkCallee, Way
 from gateway.routing.dialplan import plan
 from gateway.routing.numbers import Spelling
@@ -37,6 +38,7 @@ class Directory:
     ) -> None:
         self._outside = outside
         self._put_through = put_through
+        self._silence = Silence(outside.clock.callLater, outside.chance)
 
     def resolve(
         self,
@@ -98,8 +100,17 @@ class Directory:
                 wanted = 1 + max(1, len(self.contacts(target)))
         return max(2, min(wanted, self._outside.legs_per_worker))
 
-    def callee(self, call: Call, target: Target, caller: Caller) -> Callee:
+    def callee(
+        self,
+        call: Call,
+        target: Target,
+        caller: Caller,
+        silent: frozenset[Address] = frozenset(),
+    ) -> Callee:
+        """``silent`` are those who are not to notice: the call rings, and nowhere."""
         match target:
+            case Telephone(number=number) if TelAddress(number) in silent:
+                return SilentCallee(call, TelAddress(number), self._silence)
             case ServiceAddress(name="dial-in"):
                 outside = self._outside
                 through = partial(self._put_through, call)
@@ -120,15 +131,23 @@ class Directory:
                 people = [m for m in members if isinstance(m, UserAddress | SipAddress)]
                 room = self._outside.legs_per_worker - 1
                 most = room if in_turn else max(1, room // max(1, len(people)))
-                makes = [partial(self._member, member, most) for member in people]
+                makes = [partial(self._member, member, most, silent=silent) for member in people]
                 later = self._outside.clock.callLater
                 return GroupCallee(call, TelAddress(number), makes, turn_s, later)
             case NoRoute():
                 raise AssertionError("a call without a route is never made")
             case _:
-                return self._member(target, self._outside.legs_per_worker - 1, call)
+                return self._member(target, self._outside.legs_per_worker - 1, call, silent)
 
-    def _member(self, who: UserAddress | SipAddress, contacts: int, room: Room) -> Callee:
+    def _member(
+        self,
+        who: UserAddress | SipAddress,
+        contacts: int,
+        room: Room,
+        silent: frozenset[Address],
+    ) -> Callee:
+        if who in silent:
+            return SilentCallee(room, who, self._silence)
         if isinstance(who, UserAddress):
             return AppCallee(room, who)
         return SipCallee(room, who, self.contacts(who)[:contacts])

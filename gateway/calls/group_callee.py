@@ -132,6 +132,12 @@ class GroupCallee(Callee):
         if turn is not None and turn.active():
             turn.cancel()
 
+    @property
+    def unanswered(self) -> Reason:  # type: ignore[override]  # read alone
+        """Nobody was rung: nobody has failed to answer."""
+        silent = all(m.unanswered is Reason.UNAVAILABLE for m in self._members)
+        return Reason.UNAVAILABLE if silent else Reason.NO_ANSWER
+
     # -- what the call sees is whoever was chosen
 
     @property

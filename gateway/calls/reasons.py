@@ -80,6 +80,11 @@ def from_callee(end: LegEnd) -> Reason:
     return Reason.UNREACHABLE if 300 <= end.code < 500 or end.code > 600 else Reason.GATEWAY_ERROR
 
 
+def told_caller(reason: Reason) -> Reason:
+    """Whoever called a person who does not want it cannot tell that from no answer."""
+    return Reason.NO_ANSWER if reason is Reason.UNAVAILABLE else reason
+
+
 class Retry(StrEnum):
     """What may still help when a trunk's target has not taken a call (RFC 3263 §4.3)."""
 

@@ -55,6 +55,8 @@ class CallRecord:
     ended_by: Party | None = None
     caller_codec: str | None = None
     callee_codec: str | None = None
+    verdict: str | None = None
+    """The rule of the policy that decided; ``allowed`` where none objected."""
 
     @property
     def duration_s(self) -> float:

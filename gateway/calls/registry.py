@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
 
 from gateway.calls.call import Call, Outside
 from gateway.calls.callees import AppCallee
 from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
 from gateway.calls.directory import Directory, shown
 from gateway.calls.events import AppEvent, Ended
+from gateway.calls.judging import Asked, Judgement, Judging, Load, Occupancy
 from gateway.calls.machine import Side, State
 from gateway.calls.ports import Forward, IncomingInvite, Referral, Refuse
-from gateway.calls.reasons import Ending, to_sip
+from gateway.calls.reasons import Ending
 from gateway.calls.record import Acceptance, CallRecord
+from gateway.calls.refusals import refusal, refuse, told_by_notify, transfer_refusal
 from gateway.calls.tasks import together
 from gateway.calls.transfers import Transfer
 from gateway.errors import (
     GatewayError,
-    MediaFailed,
-    NoCapacity,
     NoSuchCall,
     NotAllowed,
-    RateLimited,
     SdpUnusable,
     WrongState,
 )
-from gateway.policy.chain import Attempt, Verdict, judge
-from gateway.routing.targets import Target
+from gateway.policy.chain import Verdict
 from gateway.values import (
     Address,
     CallId,
@@ -60,7 +56,8 @@ class CallRegistry:
         self._directory = Directory(outside, self._put_through)
         self._new_id = new_id or (lambda: f"c{secrets.token_hex(8)}")
         self._calls: dict[CallId, Call] = {}
-        self._parties: Counter[str] = Counter()
+        self._judging = Judging(outside, self._load)
+        self._occupancy = Occupancy(outside.identities)
         self._making = 0  # calls that wait for a worker: they count against the capacity
         self._draining = False
         self._emptied: list[Deferred[None]] = []
@@ -99,17 +96,18 @@ class CallRegistry:
     ) -> CallId:
         who = client.principal
         target = self._directory.resolve(to, who.address, who.region, who.groups)
-        verdict = self._judge(who.address, shown(to, target))
-        if not verdict.allowed and verdict.reason is not Reason.BUSY:
-            raise _refusal(verdict)
-        record = self._record(who.address, who.name, to, target, thread, "app_invite")
-        reason = verdict.reason or self._directory.unreachable(target)
+        asked = Asked(who.address, to, target, "app_invite", principal=who)
+        found = await self._judging.judge(asked)
+        if found.refused:
+            raise refusal(found.verdict)
+        record = self._record(asked, who.name, thread, found.verdict)
+        reason = self._stopped(found)
         if reason is not None:
             return await self._stillborn(record, client, reason)
-        call = await self._make(record, target)
+        call = await self._make(record, found)
         try:
             caller = AppCaller(call, client, self._outside.ringback)
-            call.between(caller, self._directory.callee(call, target, caller))
+            call.between(caller, self._directory.callee(call, found.target, caller, found.silent))
             await call.save()
             answer = None if sdp is None else await caller.offer(sdp)
         except BaseException:
@@ -211,18 +209,25 @@ class CallRegistry:
 
     async def incoming(self, invite: IncomingInvite) -> Forward | Refuse:
         target = self._directory.resolve(invite.target, invite.caller, trunk=invite.trunk)
-        found = await self._identity(invite)
-        refused = self._refused_identity(found)
+        identity = await self._identity(invite)
+        refused = self._refused_identity(identity)
         if refused is not None:
-            log.info("identity_refused", caller=str(invite.caller), why=found.why if found else "")
+            why = identity.why if identity else ""
+            log.info("identity_refused", caller=str(invite.caller), why=why)
             return refused
-        verdict = self._judge(invite.caller, shown(invite.target, target))
-        if not verdict.allowed and verdict.reason is not Reason.BUSY:
-            log.info("invite_refused", caller=str(invite.caller), rule=verdict.rule)
-            return _refuse(verdict.reason or Reason.GATEWAY_ERROR, verdict.retry_after_s)
-        record = self._record(
-            invite.caller, invite.caller_name, invite.target, target, None, "sip_invite"
+        asked = Asked(
+            invite.caller,
+            invite.target,
+            target,
+            "sip_invite",
+            trunk=invite.trunk,
+            verification=identity,
         )
+        found = await self._judging.judge(asked)
+        if found.refused:
+            verdict = found.verdict
+            return refuse(verdict.reason or Reason.GATEWAY_ERROR, verdict.retry_after_s)
+        record = self._record(asked, invite.caller_name, None, found.verdict)
         log.info(
             "invite_admitted",
             call=record.call,
@@ -232,15 +237,15 @@ class CallRegistry:
             source=str(invite.source),
             transport=invite.transport,
         )
-        reason = verdict.reason or self._directory.unreachable(target)
+        reason = self._stopped(found)
         if reason is not None:
             await self._stillborn(record, None, reason)
-            return _refuse(reason)
+            return refuse(reason)
         if invite.trunk is not None and not self._outside.carriers.begin(invite.trunk):
             log.info("trunk_full", call=record.call, trunk=invite.trunk)
             return Refuse(503, retry_after_s=10)
         try:
-            call = await self._make(record, target)
+            call = await self._make(record, found, invite.trunk)
         except BaseException as e:
             if invite.trunk is not None:
                 self._outside.carriers.end(invite.trunk)
@@ -248,9 +253,10 @@ class CallRegistry:
                 raise
             log.warning("call_not_made", call=record.call, error=str(e))
             return Refuse(e.sip_code, str(e), retry_after_s=10)
-        call.verified = None if found is None else found.status == "passed" and found.attest == "A"
+        if identity is not None:
+            call.verified = identity.status == "passed" and identity.attest == "A"
         caller = self._sip_caller(call, invite)
-        call.between(caller, self._directory.callee(call, target, caller))
+        call.between(caller, self._directory.callee(call, found.target, caller, found.silent))
         leg = caller.invited
         try:
             offer = await call.anchorage.taken(leg, invite.offer)
@@ -265,7 +271,7 @@ class CallRegistry:
             unusable = isinstance(e, SdpUnusable)
             reason = Reason.MEDIA_FAILED if unusable else Reason.GATEWAY_ERROR
             call.end(Ending(reason, Party.GATEWAY))
-            return _refuse(reason)
+            return refuse(reason)
         call.expect_caller()
         return Forward(call.lease.sip, leg, offer)
 
@@ -293,7 +299,7 @@ class CallRegistry:
             found.run("transfer", self._attended(transfer, *other))
         else:
             found.run("transfer", self._begin_transfer(transfer, found, side, referral.target))
-        transfer.done.addErrback(_told_by_notify)
+        transfer.done.addErrback(told_by_notify)
         return None
 
     async def _attended(self, transfer: Transfer, other: Call, side: Side) -> None:
@@ -320,19 +326,20 @@ class CallRegistry:
         try:
             leaving, staying = call.at(side), call.at(side.other)
             target = self._directory.resolve(to, leaving.address)
-            verdict = self._judge(leaving.address, shown(to, target))
-            reason = verdict.reason or self._directory.unreachable(target)
+            found = await self._judging.transfer(call, side, to, target, means)
             name = call.record.caller_name if side is Side.CALLEE else call.record.callee_name
-            record = self._record(staying.address, name, to, target, call.record.thread, means)
+            asked = Asked(staying.address, to, found.target, means)
+            record = self._record(asked, name, call.record.thread, found.verdict)
+            reason = found.verdict.reason if found.refused else self._stopped(found)
             if reason is not None:
                 await self._stillborn(record, None, reason)
-                raise _transfer_refusal(reason, verdict)
-            made = await self._make(record, target)
+                raise transfer_refusal(reason, found)
+            made = await self._make(record, found)
         except GatewayError as e:
             transfer.failed(e)
             return
         caller = transfer.caller_for(made)
-        made.between(caller, self._directory.callee(made, target, caller))
+        made.between(caller, self._directory.callee(made, found.target, caller, found.silent))
         await made.save()
         made.start()
 
@@ -362,27 +369,21 @@ class CallRegistry:
 
     # -- making a call
 
-    def _judge(self, caller: Address, callee: Address) -> Verdict:
-        attempt = Attempt(
-            caller=caller,
-            callee=callee,
-            caller_calls=self._parties[str(caller)],
-            callee_calls=0 if isinstance(callee, ServiceAddress) else self._parties[str(callee)],
-            all_calls=len(self._calls) + self._making,
-            draining=self._draining,
-        )
-        return judge(attempt, self._outside.settings)
+    def _load(self, caller: Address, callee: Address) -> Load:
+        parties = self._occupancy
+        total = len(self._calls) + self._making
+        return Load(parties.calls(caller), parties.calls(callee), total, self._draining)
+
+    def _stopped(self, found: Judgement) -> Reason | None:
+        """Why a call that is not refused is over as it begins."""
+        if found.verdict.reason is not None and not found.verdict.silent:
+            return found.verdict.reason
+        return self._directory.unreachable(found.target)
 
     def _record(
-        self,
-        caller: Address,
-        caller_name: str,
-        to: Address,
-        target: Target,
-        thread: str | None,
-        means: Literal["app_invite", "sip_invite", "transfer", "pin"],
+        self, asked: Asked, caller_name: str, thread: str | None, verdict: Verdict
     ) -> CallRecord:
-        callee = shown(to, target)
+        caller, callee = asked.caller, shown(asked.to, asked.target)
         name = ""
         match callee:
             case SipAddress():
@@ -403,32 +404,32 @@ class CallRegistry:
             callee_name=name,
             created_at=now,
             thread=thread,
-            caller_accepted=Acceptance(now, means, caller),
+            caller_accepted=Acceptance(now, asked.means, caller),
+            verdict=verdict.rule,
         )
 
-    async def _make(self, record: CallRecord, target: Target) -> Call:
+    async def _make(self, record: CallRecord, found: Judgement, trunk: str | None = None) -> Call:
         """A call with a worker lent to it; it is counted from now until it is gone."""
-        legs = self._directory.legs(target)
-        call = Call(self._outside, record, self._gone)
+        legs = self._directory.legs(found.target)
+        call = Call(self._outside, record, self._gone, found.terms)
+        call.trunk = trunk
         self._making += 1
+        self._occupancy.enter(call)
         try:
             call.set_out(await self._outside.pool.lend(record.call, legs, call.legs))
         except BaseException:
+            self._occupancy.leave(call)
             self._outside.meters.call_ended(record.direction, Reason.GATEWAY_ERROR, 0)
             raise
         finally:
             self._making -= 1
             self._tell_if_empty()
         self._calls[call.id] = call
-        self._parties.update((str(record.caller), str(record.callee)))
         return call
 
     def _gone(self, call: Call) -> None:
         del self._calls[call.id]
-        for party in (str(call.record.caller), str(call.record.callee)):
-            self._parties[party] -= 1
-            if self._parties[party] <= 0:
-                del self._parties[party]
+        self._occupancy.leave(call)
         self._tell_if_empty()
 
     async def _stillborn(self, record: CallRecord, client: Client | None, reason: Reason) -> CallId:
@@ -460,32 +461,3 @@ def _part(call: Call, client: ClientId) -> AppCallee | None:
 def _direction(caller: Address, callee: Address) -> Direction:
     ends = {UserAddress: "app", SipAddress: "sip", TelAddress: "phone", ServiceAddress: "service"}
     return Direction(f"{ends[type(caller)]}_to_{ends[type(callee)]}")
-
-
-def _told_by_notify(failure: Failure) -> None:
-    """Who asked by REFER has been told; anything but a failed transfer is a fault of ours."""
-    if not isinstance(failure.value, GatewayError):
-        log.error("transfer_broke", traceback=failure.getTraceback())
-
-
-def _transfer_refusal(reason: Reason, verdict: Verdict) -> GatewayError:
-    if not verdict.allowed and reason is not Reason.BUSY:
-        return _refusal(verdict)
-    return MediaFailed(f"the target cannot be called: {reason}")
-
-
-def _refusal(verdict: Verdict) -> GatewayError:
-    match verdict.reason:
-        case Reason.RATE_LIMITED:
-            return RateLimited(verdict.text, verdict.retry_after_s or 1)
-        case Reason.NOT_ALLOWED:
-            return NotAllowed(verdict.text)
-        case _:
-            return NoCapacity(verdict.text)
-
-
-def _refuse(reason: Reason, retry_after_s: int | None = None) -> Refuse:
-    said = to_sip(reason)
-    code = 503 if retry_after_s is not None else said.code
-    text = "Service Unavailable" if code == 503 else said.text
-    return Refuse(code, text, retry_after_s)

@@ -174,6 +174,8 @@ class Caller(CallSide):
 
 
 class Callee(CallSide):
+    unanswered: Reason = Reason.NO_ANSWER
+    """Why a call ends that rang for as long as it may."""
     has_no_leg = False
     """It speaks by prompts alone: there is nothing to connect."""
     announcing_leg: LegId | None = None

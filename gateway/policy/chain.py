@@ -2,29 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
+from gateway.policy.people import Person
 from gateway.settings import CallsSection
-from gateway.values import Address, Reason
+from gateway.values import Address, NumberClass, Reason, Verification
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """The telephone number that is called, where it is one beyond the gateway."""
+
+    number: str
+    classes: tuple[NumberClass, ...]
+    country: str | None
+
+    @property
+    def emergency(self) -> bool:
+        return NumberClass.EMERGENCY in self.classes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was gathered of both sides beforehand.
+
+    ``parts`` hold what further rules need: at most one value of a kind.
+    """
+
+    caller: Person
+    callee: Person
+    parts: tuple[object, ...] = ()
+
+    def part(self, kind: type[T]) -> T | None:
+        return next((p for p in self.parts if isinstance(p, kind)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What the rules know of a call that is about to be made."""
+    """What the rules know of a call that is about to be made, at ``now`` (s since the epoch)."""
 
     caller: Address
     callee: Address
     caller_calls: int
-    """Calls that the caller is in now."""
+    """Calls that the caller is in now, over all of their channels."""
     callee_calls: int
     all_calls: int
     draining: bool
+    now: float
+    facts: Facts
+    means: str = "app_invite"
+    """By what the caller asks for it, as ``record.Means``."""
+    trunk: str | None = None
+    """By which the caller comes in."""
+    verification: Verification | None = None
+    """Of a trunk's signature, where it was asked for."""
+    dialled: Dialled | None = None
+
+    @property
+    def between_two(self) -> bool:
+        """Two people, not one with their own devices."""
+        return self.facts.caller.address != self.facts.callee.address
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``reason`` is ``None`` for a call that may be made; ``retry_after_s`` goes with a limit."""
+    """``reason`` is ``None`` for a call that may be made; ``retry_after_s`` goes with a limit.
+
+    ``unavailable`` is never told: that call rings nowhere, and ends as one that nobody answers.
+    """
 
     rule: str
     reason: Reason | None = None
@@ -35,11 +85,37 @@ class Verdict:
     def allowed(self) -> bool:
         return self.reason is None
 
+    @property
+    def silent(self) -> bool:
+        return self.reason is Reason.UNAVAILABLE
 
-Rule = Callable[[Attempt, CallsSection], Verdict | None]
+
+Rule = Callable[[Attempt], Verdict | None]
+Bound = Callable[[Attempt], float | None]
+"""How many seconds the call may last, where a rule bounds it."""
 
 
-def draining(attempt: Attempt, _limits: CallsSection) -> Verdict | None:
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The first rule that objects decides; the narrowest bound holds."""
+
+    rules: tuple[Rule, ...]
+    bounds: tuple[Bound, ...] = ()
+
+    def judge(self, attempt: Attempt) -> Verdict:
+        """The verdict ``allowed`` when no rule objects."""
+        for rule in self.rules:
+            verdict = rule(attempt)
+            if verdict is not None:
+                return verdict
+        return Verdict("allowed")
+
+    def longest_s(self, attempt: Attempt) -> float | None:
+        found = [s for s in (bound(attempt) for bound in self.bounds) if s is not None]
+        return min(found, default=None)
+
+
+def draining(attempt: Attempt) -> Verdict | None:
     if not attempt.draining:
         return None
     return Verdict("draining", Reason.GATEWAY_ERROR, "the gateway takes no new calls", 30)
@@ -51,7 +127,7 @@ def capacity(attempt: Attempt, limits: CallsSection) -> Verdict | None:
     return Verdict("capacity", Reason.GATEWAY_ERROR, "no capacity for another call", 10)
 
 
-def not_oneself(attempt: Attempt, _limits: CallsSection) -> Verdict | None:
+def not_oneself(attempt: Attempt) -> Verdict | None:
     if str(attempt.caller) != str(attempt.callee):
         return None
     return Verdict("not_oneself", Reason.NOT_ALLOWED, "a call to oneself")
@@ -69,13 +145,12 @@ def callee_calls(attempt: Attempt, limits: CallsSection) -> Verdict | None:
     return Verdict("callee_calls", Reason.BUSY, "the callee is in too many calls")
 
 
-CHAIN: Sequence[Rule] = (draining, capacity, not_oneself, caller_calls, callee_calls)
-
-
-def judge(attempt: Attempt, limits: CallsSection, chain: Sequence[Rule] = CHAIN) -> Verdict:
-    """The first rule that objects; the verdict ``allowed`` when none does."""
-    for rule in chain:
-        verdict = rule(attempt, limits)
-        if verdict is not None:
-            return verdict
-    return Verdict("allowed")
+def load_rules(limits: CallsSection) -> tuple[Rule, ...]:
+    """What the gateway can bear: of everybody, and of one person."""
+    return (
+        draining,
+        partial(capacity, limits=limits),
+        not_oneself,
+        partial(caller_calls, limits=limits),
+        partial(callee_calls, limits=limits),
+    )

@@ -10,6 +10,7 @@ from gateway.routing.plans import Inside, Outward, Plan, Refusal, TrunkChoice
 from gateway.values import (
     HANDLE,
     Address,
+    NumberClass,
     Reason,
     ServiceAddress,
     SipAddress,
@@ -34,6 +35,7 @@ class Telephone:
 
     number: str
     choices: tuple[TrunkChoice, ...]
+    classes: tuple[NumberClass, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _planned(
         case Refusal(reason=reason, text=text):
             return NoRoute(text, reason)
         case Outward(choices=choices):
-            return Telephone(plan.number, choices)
+            return Telephone(plan.number, choices, plan.classes)
         case Inside(to=to, order=order):
             found = (resolve(address, domain, is_account, is_user) for address in to)
             members = tuple(

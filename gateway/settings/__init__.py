@@ -10,6 +10,7 @@ from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.loading import load, secret
+from gateway.settings.people import PeopleSection
 from gateway.settings.routing import (
     CallerIdSection,
     EmergencySection,
@@ -51,6 +52,7 @@ __all__ = [
     "MediaSection",
     "MetricsSection",
     "OwnNumber",
+    "PeopleSection",
     "Period",
     "Route",
     "RouteTrunk",

@@ -29,6 +29,7 @@ from gateway.settings.kinds import (
     known_store,
     wide,
 )
+from gateway.settings.people import PeopleSection
 from gateway.settings.routing import RoutingSection
 from gateway.settings.stir import StirSection
 from gateway.settings.transports import TlsSection, WebSocketSection
@@ -43,6 +44,9 @@ class Account(Section):
     password: Annotated[SecretStr | None, at_least(8)] = None
     password_file: Path | None = None
     name: Annotated[str, Field(max_length=100)] = ""
+    owner: Annotated[str, Field(pattern=f"^{HANDLE.pattern}$")] | None = Field(
+        None, description="handle of the person whose it is"
+    )
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -242,6 +246,7 @@ class Settings(Section):
     store: StoreSection = StoreSection()
     app: AppSection
     calls: CallsSection = CallsSection()
+    people: PeopleSection = PeopleSection()
     dialin: DialInSection = DialInSection()
     media: MediaSection = MediaSection()
     webrtc: WebRtcSection = WebRtcSection()

@@ -37,6 +37,7 @@ def row_of(r: CallRecord) -> dict[str, Any]:
         "ended_by": None if r.ended_by is None else str(r.ended_by),
         "caller_codec": r.caller_codec,
         "callee_codec": r.callee_codec,
+        "verdict": r.verdict,
         **_acceptance("caller", r.caller_accepted),
         **_acceptance("callee", r.callee_accepted),
     }

@@ -36,6 +36,7 @@ calls = Table(
     # not part of the record: whether a side has deleted it from their own view
     Column("caller_hid", Boolean, nullable=False, server_default=false()),
     Column("callee_hid", Boolean, nullable=False, server_default=false()),
+    Column("verdict", String(32)),
 )
 Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
 Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)
@@ -100,3 +101,54 @@ keys = Table(
     Column("name", String(32), primary_key=True),
     Column("value", String(64), nullable=False),
 )
+
+people = Table(
+    "people",
+    metadata,
+    Column("handle", String(64), primary_key=True),
+    Column("region", String(2)),
+    Column("groups", Text, nullable=False),
+    Column("age", String(8)),
+    Column("timezone", String(64)),
+    Column("seen_at", Float, nullable=False),
+)
+people_settings = Table(
+    "people_settings",
+    metadata,
+    Column("handle", String(64), primary_key=True),
+    Column("preferences", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+)
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("address", String(400), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("favourite", Boolean, nullable=False),
+    Column("changed_at", Float, nullable=False),
+)
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("who", String(400), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+strangers = Table(
+    "strangers",
+    metadata,
+    Column("caller", String(400), primary_key=True),
+    Column("callee", String(400), primary_key=True),
+    Column("rings", Integer, nullable=False),
+    Column("last_at", Float, nullable=False),
+)
+Index("strangers_by_age", strangers.c.last_at)
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed_at", Float, nullable=False),
+)
+"""What was changed while running, and holds over a restart."""

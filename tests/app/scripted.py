@@ -13,12 +13,22 @@ from gateway.app.http import AppServer
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import mint
+from gateway.calls.people_ports import BlockPage, ContactPage
 from gateway.calls.pin_ports import Pin, PinKind, Redeemed
 from gateway.calls.record import HistoryItem, HistoryPage
 from gateway.calls.review_ports import Category, Rating, Report, Tag
 from gateway.errors import GatewayError
+from gateway.policy.people import Preferences
 from gateway.settings import Settings
-from gateway.values import Address, CallId, Client, ClientId, Direction, UserAddress
+from gateway.values import (
+    Address,
+    CallId,
+    Client,
+    ClientId,
+    Direction,
+    Principal,
+    UserAddress,
+)
 from gateway.web.pages import Pages
 from tests.peers.waiting import Happenings, reactor
 
@@ -178,6 +188,45 @@ class ScriptedReviews:
         self.metered.append((category,))
 
 
+class ScriptedBook:
+    """``PeopleBook`` of somebody who has set nothing, and keeps nobody."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Principal] = []
+        self.error: GatewayError | None = None
+
+    async def seen(self, principal: Principal, now: float) -> None:
+        self.tokens.append(principal)
+        if self.error is not None:
+            raise self.error
+
+    async def preferences(self, handle: str) -> Preferences:
+        return Preferences()
+
+    async def prefer(self, handle: str, changes: dict[str, object], now: float) -> Preferences:
+        raise AssertionError("nothing is changed here")
+
+    async def contacts(self, owner: str, after: str | None, limit: int) -> ContactPage:
+        return ContactPage()
+
+    async def put_contact(
+        self, owner: str, address: Address, name: str, favourite: bool, now: float
+    ) -> None:
+        raise AssertionError("nobody is kept here")
+
+    async def remove_contact(self, owner: str, address: Address) -> bool:
+        return False
+
+    async def blocks(self, owner: str, after: str | None, limit: int) -> BlockPage:
+        return BlockPage()
+
+    async def block(self, owner: str, who: Address, now: float) -> None:
+        raise AssertionError("nobody is blocked here")
+
+    async def unblock(self, owner: str, who: Address) -> bool:
+        return False
+
+
 class Server:
     def __init__(
         self,
@@ -192,6 +241,7 @@ class Server:
         self.history = ScriptedHistory()
         self.pins = ScriptedPins()
         self.reviews = ScriptedReviews()
+        self.book = ScriptedBook()
         self.sessions = Sessions(self.settings.app, clock)
         self.server = AppServer(
             self.settings,
@@ -203,6 +253,7 @@ class Server:
             ReviewMethods(
                 self.reviews, self.history, self.reviews, clock.seconds, self.reviews.tell
             ),
+            self.book,
             ready,
             Pages(self.settings, reactor.seconds),
             clock,

@@ -43,6 +43,14 @@ def test_all_claims_make_a_principal() -> None:
 
 
 @pytest.mark.parametrize(
+    ("zone", "known"),
+    [("Europe/Berlin", "Europe/Berlin"), ("UTC", "UTC"), ("Berlin", None), ("", None), (7, None)],
+)
+def test_a_time_zone_that_is_not_known_counts_as_none(zone: Any, known: str | None) -> None:
+    assert read(signed(GOOD | {"zoneinfo": zone})).timezone == known
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"sub": None},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,14 +12,18 @@ from twisted.internet.task import Clock
 
 from gateway.calls.call import Outside
 from gateway.calls.events import AppEvent
+from gateway.calls.people_ports import PeopleFacts
 from gateway.calls.pin_ports import Redeemed
 from gateway.calls.ports import LegAnswer, LegEvents, PlainOffer
 from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.trunk_ports import Standing
 from gateway.errors import GatewayError, NoCapacity, SdpUnusable
+from gateway.policy.chain import Chain, load_rules
+from gateway.policy.identity import Identities, Identity
+from gateway.policy.people import Person
 from gateway.routing.dialplan import compile_plan
-from gateway.settings import CallsSection, DialInSection, RoutingSection, Trunk
+from gateway.settings import CallsSection, DialInSection, RoutingSection, Settings, Trunk
 from gateway.values import (
     EXPECTED,
     CallId,
@@ -37,6 +42,7 @@ from gateway.values import (
     SipAddress,
     SipTarget,
     WorkerId,
+    parse_address,
 )
 
 PCMU = LegMedia("PCMU", 8000, secure=False)
@@ -200,11 +206,42 @@ class Carriers:
         self.told.append(f"{name} {hop.address} {'worked' if worked else 'failed'}")
 
 
+class Book:
+    """People that tests set: by ``user:HANDLE``, or the address of who has none."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Person] = {}
+        self.gate: Deferred[None] | None = None
+        self.failing: GatewayError | None = None
+
+    def set(self, address: str, **known: Any) -> None:
+        before = self.people.get(address, Person(parse_address(address)))
+        self.people[address] = replace(before, **known)
+
+    async def facts(self, caller: Identity, callee: Identity, now: float) -> PeopleFacts:
+        if self.gate is not None:
+            await self.gate
+        if self.failing is not None:
+            raise self.failing
+        one, other = (self.people.get(str(i.person), Person(i.person)) for i in (caller, callee))
+        return PeopleFacts(one, other)
+
+
+def people_settings(**sections: Any) -> Settings:
+    """Settings that say whose is what."""
+    token = {"token": {"secret": "a secret of the tests, long enough for HS256"}}
+    return Settings.model_validate({"app": token, **sections})
+
+
 class World:
     """The outside of the registry; ``log`` is what was asked of workers, in order."""
 
     def __init__(
-        self, routing: RoutingSection | None = None, trunks: tuple[Trunk, ...] = (), **settings: Any
+        self,
+        routing: RoutingSection | None = None,
+        trunks: tuple[Trunk, ...] = (),
+        identities: Settings | None = None,
+        **settings: Any,
     ) -> None:
         self.clock = Clock()
         self.carriers = Carriers(trunks)
@@ -218,31 +255,39 @@ class World:
         self.lease: Lease | None = None
         self.full = False
         self.save_gate: Deferred[None] | None = None
-        self.registry = CallRegistry(
-            Outside(
-                pool=self,
-                anchors=self,
-                anchored=self,
-                carriers=self.carriers,
-                dial_plan=compile_plan(routing or RoutingSection()),
-                chance=lambda: 0.5,
-                pins=self,
-                dialin=DialInSection(),
-                paths=self,
-                clients=self,
-                locations=self,
-                records=self,
-                meters=self,
-                quality=self,
-                clock=self.clock,  # type: ignore[arg-type]  # Clock is IReactorTime
-                domain="dm.localhost",
-                settings=CallsSection(**settings),
-                media_wait_s=10,
-                legs_per_worker=4,
-                ringback=True,
-            ),
-            new_id=iter(f"c{n}" for n in range(1, 100)).__next__,
+        self.book = Book()
+        self._new_id = iter(f"c{n}" for n in range(1, 100)).__next__
+        self.outside = Outside(
+            pool=self,
+            anchors=self,
+            anchored=self,
+            carriers=self.carriers,
+            dial_plan=compile_plan(routing or RoutingSection()),
+            chance=lambda: 0.5,
+            pins=self,
+            dialin=DialInSection(),
+            people=self.book,
+            identities=Identities(identities or people_settings()),
+            chain=Chain(load_rules(CallsSection(**settings))),
+            paths=self,
+            clients=self,
+            locations=self,
+            records=self,
+            meters=self,
+            quality=self,
+            clock=self.clock,  # type: ignore[arg-type]  # Clock is IReactorTime
+            domain="dm.localhost",
+            settings=CallsSection(**settings),
+            media_wait_s=10,
+            legs_per_worker=4,
+            ringback=True,
         )
+        self.settle()
+
+    def settle(self, **outside: Any) -> None:
+        """A registry for an outside that differs in this from now on."""
+        self.outside = replace(self.outside, **outside)
+        self.registry = CallRegistry(self.outside, self._new_id)
 
     # what tests do
 

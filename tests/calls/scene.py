@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from gateway.calls.ports import IncomingInvite
@@ -24,8 +25,9 @@ def invite(world: World, client: Client, to: str, sdp: str | None = "plain") -> 
     return CallId(world.do(work))
 
 
-def incoming(world: World, target: str = "sip:bob@dm.localhost") -> Any:
-    message = IncomingInvite(
+def message(target: str = "sip:bob@dm.localhost", **other: Any) -> IncomingInvite:
+    """From a softphone, unless told otherwise."""
+    usual = IncomingInvite(
         caller=SipAddress("1001", "dm.localhost"),
         caller_name="Phone 1001",
         target=parse_address(target),
@@ -34,7 +36,11 @@ def incoming(world: World, target: str = "sip:bob@dm.localhost") -> Any:
         source=HostPort("127.0.0.1", 5070),
         transport="udp",
     )
-    return world.do(world.registry.incoming(message))
+    return replace(usual, **other)
+
+
+def incoming(world: World, target: str = "sip:bob@dm.localhost", **other: Any) -> Any:
+    return world.do(world.registry.incoming(message(target, **other)))
 
 
 def app_to_app(world: World) -> tuple[CallRegistry, Client, Client, CallId]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.policy.chain import Attempt, judge
+from gateway.policy.chain import Attempt, Chain, Facts, load_rules
+from gateway.policy.people import Person
 from gateway.settings import CallsSection
 from gateway.values import Reason, ServiceAddress, UserAddress
 
@@ -18,6 +19,8 @@ CALM = Attempt(
     callee_calls=0,
     all_calls=0,
     draining=False,
+    now=1e9,
+    facts=Facts(Person(UserAddress("alice")), Person(UserAddress("bob"))),
 )
 
 
@@ -39,6 +42,6 @@ CALM = Attempt(
 def test_the_first_rule_that_objects_speaks(
     attempt: Attempt, rule: str, reason: Reason | None
 ) -> None:
-    verdict = judge(attempt, LIMITS)
+    verdict = Chain(load_rules(LIMITS)).judge(attempt)
     assert (verdict.rule, verdict.reason) == (rule, reason)
     assert verdict.allowed is (reason is None)

@@ -1,0 +1,202 @@
+"""From a call that is wanted to a judgement of it: facts are gathered, then the chain speaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.calls.call import Call, Outside, Terms
+from gateway.calls.directory import shown
+from gateway.calls.machine import Side
+from gateway.calls.record import Means
+from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
+from gateway.policy.identity import Identities
+from gateway.policy.people import Claims, Person
+from gateway.routing.numbers import country_of
+from gateway.routing.targets import Group, Target, Telephone
+from gateway.values import (
+    Address,
+    Principal,
+    Reason,
+    ServiceAddress,
+    UserAddress,
+    Verification,
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that is wanted.  ``to`` is what was dialled, ``target`` whom that means."""
+
+    caller: Address
+    to: Address
+    target: Target
+    means: Means
+    principal: Principal | None = None
+    trunk: str | None = None
+    verification: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Calls that are now: of the caller, of the callee, of all."""
+
+    caller: int
+    callee: int
+    all: int
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """``target`` lacks those of a group who may not be called; ``silent`` are to ring nowhere."""
+
+    verdict: Verdict
+    target: Target
+    terms: Terms
+    silent: frozenset[Address] = frozenset()
+
+    @property
+    def refused(self) -> bool:
+        """The caller is told that it may not be; a busy callee's call is made, and ends."""
+        return self.verdict.reason not in (None, Reason.BUSY, Reason.UNAVAILABLE)
+
+
+class Occupancy:
+    """How many calls each person is in, whatever they call with."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+        self._calls: Counter[Address] = Counter()
+
+    def calls(self, person: Address) -> int:
+        return self._calls[person]
+
+    def enter(self, call: Call) -> None:
+        self._calls.update(self._people_in(call))
+
+    def leave(self, call: Call) -> None:
+        for person in self._people_in(call):
+            self._calls[person] -= 1
+            if self._calls[person] <= 0:
+                del self._calls[person]
+
+    def _people_in(self, call: Call) -> tuple[Address, Address]:
+        record, of = call.record, self._identities.of
+        return of(record.caller, call.trunk).person, of(record.callee).person
+
+
+class Judging:
+    """``load(caller, callee)`` counts over all that the person of each has."""
+
+    def __init__(self, outside: Outside, load: Callable[[Address, Address], Load]) -> None:
+        self._outside = outside
+        self._load = load
+
+    async def transfer(
+        self, call: Call, side: Side, to: Address, target: Target, means: Means
+    ) -> Judgement:
+        """As a call of the one who leaves, who asks for it, and of the one who stays."""
+        leaving, staying = call.at(side), call.at(side.other)
+        found = await self.judge(Asked(leaving.address, to, target, means))
+        if not found.verdict.allowed:
+            return found
+        trunk = call.trunk if side is Side.CALLEE else None
+        return await self.judge(Asked(staying.address, to, found.target, means, trunk=trunk))
+
+    async def judge(self, asked: Asked) -> Judgement:
+        """``GatewayError`` where the facts cannot be had.
+
+        Nothing is awaited after the load was looked at: it is still so when this returns.
+        """
+        found = await self._judge(asked)
+        verdict = found.verdict
+        log.info(
+            "judged",
+            rule=verdict.rule,
+            reason=None if verdict.reason is None else str(verdict.reason),
+            caller=str(asked.caller),
+            callee=str(shown(asked.to, asked.target)),
+            means=asked.means,
+        )
+        return found
+
+    async def _judge(self, asked: Asked) -> Judgement:
+        target = asked.target
+        callee = shown(asked.to, target)
+        facts = await self._facts(asked, callee)
+        members = target.members if isinstance(target, Group) else ()
+        of_members = [(member, await self._facts(asked, member)) for member in members]
+        verdict, longest_s = self._verdict(asked, callee, facts)
+        found = self._judgement(asked, verdict, facts.callee, longest_s)
+        if not isinstance(target, Group) or not verdict.allowed:
+            return found
+        verdicts = {m: self._verdict(asked, m, of_member)[0] for m, of_member in of_members}
+        rung = tuple(m for m, v in verdicts.items() if v.allowed or v.silent)
+        if not rung:
+            return replace(found, verdict=next(iter(verdicts.values())))
+        silent = frozenset(m for m in rung if verdicts[m].silent)
+        if len(silent) == len(rung):
+            found = replace(found, verdict=verdicts[rung[0]])
+        return replace(found, target=replace(target, members=rung), silent=silent)
+
+    def _judgement(
+        self, asked: Asked, verdict: Verdict, callee: Person, longest_s: float
+    ) -> Judgement:
+        ring_s = callee.preferences.ring_seconds or self._outside.settings.ring_s
+        target = asked.target
+        silent: frozenset[Address] = frozenset()
+        if verdict.silent and isinstance(target, Address):
+            silent = frozenset({target})
+        elif verdict.silent and isinstance(target, Telephone):
+            silent = frozenset({shown(asked.to, target)})
+        return Judgement(verdict, target, Terms(ring_s, longest_s), silent)
+
+    def _verdict(self, asked: Asked, callee: Address, facts: Facts) -> tuple[Verdict, float]:
+        load = self._load(facts.caller.address, facts.callee.address)
+        target = asked.target
+        dialled = None
+        if isinstance(target, Telephone):
+            dialled = Dialled(target.number, target.classes, country_of(target.number))
+        attempt = Attempt(
+            caller=asked.caller,
+            callee=callee,
+            caller_calls=load.caller,
+            callee_calls=0 if isinstance(callee, ServiceAddress) else load.callee,
+            all_calls=load.all,
+            draining=load.draining,
+            now=self._outside.clock.seconds(),
+            facts=facts,
+            means=asked.means,
+            trunk=asked.trunk,
+            verification=asked.verification,
+            dialled=dialled,
+        )
+        chain = self._outside.chain
+        longest_s = self._outside.settings.max_duration_s
+        bound_s = chain.longest_s(attempt)
+        return chain.judge(attempt), longest_s if bound_s is None else min(longest_s, bound_s)
+
+    async def _facts(self, asked: Asked, callee: Address) -> Facts:
+        outside = self._outside
+        one = outside.identities.of(asked.caller, asked.trunk)
+        other = outside.identities.of(callee)
+        now = outside.clock.seconds()
+        found = await outside.people.facts(one, other, now)
+        parts = [*found.parts]
+        for source in outside.fact_sources:
+            parts.append(await source.part(one, other, now))
+        caller = self._current(found.caller, asked.principal)
+        return Facts(caller, self._current(found.callee, None), tuple(parts))
+
+    def _current(self, person: Person, principal: Principal | None) -> Person:
+        """The token of whoever is signed in goes before what was kept of an earlier one."""
+        if principal is None and isinstance(person.address, UserAddress):
+            signed_in = self._outside.clients.clients_of(person.address.handle)
+            principal = signed_in[-1].principal if signed_in else None
+        return person if principal is None else replace(person, claims=Claims.of(principal))

@@ -38,6 +38,7 @@ from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
 from gateway.policy.chain import Chain, load_rules
 from gateway.policy.identity import Identities
+from gateway.policy.limits import limit_bounds, limit_rules
 from gateway.routing.dialplan import compile_plan
 from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
@@ -45,6 +46,7 @@ from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
+from gateway.store.limits import LimitStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.reviews import ReviewStore
@@ -153,6 +155,7 @@ class Service:
         sessions = Sessions(s.app, reactor)
         pins = PinStore(self._database, s.dialin)
         people = PeopleStore(self._database, s.people)
+        limits = LimitStore(self._database, s.limits, self.metrics)
         self.calls = calls = CallRegistry(
             Outside(
                 pool=pool,
@@ -165,7 +168,10 @@ class Service:
                 dialin=s.dialin,
                 people=people,
                 identities=Identities(s),
-                chain=Chain(load_rules(s.calls)),
+                chain=Chain((*load_rules(s.calls), *limit_rules(s.limits)), limit_bounds(s.limits)),
+                limits=s.limits,
+                ledger=limits,
+                holds=limits,
                 attestor=Signer(s.stir, self.metrics) if s.stir.sign else None,
                 identity_check=await self._verifier(),
                 paths=WebRtcPaths(s, engines),

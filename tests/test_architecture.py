@@ -24,6 +24,7 @@ from gateway.settings import (
     Route,
     RouteTrunk,
     Settings,
+    Tariff,
     Trunk,
     TrunkRegistration,
     TrustedSource,
@@ -272,6 +273,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "routing.routes[]": Route,
     "routing.routes[].trunks[]": RouteTrunk,
     "routing.routes[].times[]": Period,
+    "limits.telephone.tariffs[]": Tariff,
 }
 
 

@@ -10,8 +10,9 @@ import structlog
 
 from gateway.calls.anchorage import Anchorage
 from gateway.calls.bridge import Bridge
-from gateway.calls.events import Accepted, Connected, Ended, Ringing
+from gateway.calls.events import Accepted, Connected, Ended, Notice, Ringing
 from gateway.calls.legs import LegTable
+from gateway.calls.limit_ports import Holds, Ledger
 from gateway.calls.machine import Core, Side, State, call_machine
 from gateway.calls.people_ports import FactSource, People
 from gateway.calls.pin_ports import Pins
@@ -41,7 +42,7 @@ from gateway.errors import GatewayError, WrongState
 from gateway.policy.chain import Chain
 from gateway.policy.identity import Identities
 from gateway.routing.dialplan import DialPlan
-from gateway.settings import CallsSection, DialInSection
+from gateway.settings import CallsSection, DialInSection, LimitsSection
 from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
 
 log = structlog.get_logger()
@@ -79,7 +80,10 @@ class Outside:
     people: People
     identities: Identities
     chain: Chain
+    limits: LimitsSection
     fact_sources: tuple[FactSource, ...] = ()
+    ledger: Ledger | None = None
+    holds: Holds | None = None
     attestor: Attestor | None = None
     identity_check: IdentityCheck | None = None
 
@@ -327,6 +331,7 @@ class Call:
         self._disarm("setup")
         limit = Ending(Reason.LIMIT_REACHED, Party.GATEWAY)
         self._arm("limit", self._terms.longest_s, limit)
+        self._announce_limit()
         sides = {Side.CALLER: self.caller, Side.CALLEE: self.callee}
         self._bridge = Bridge(self.id, self.lease, sides, self._outside.quality)
         now = self.now()
@@ -340,6 +345,20 @@ class Call:
         self._outside.meters.call_connected(self.record.direction, setup_s)
         log.info("call_connected", call=self.id, setup_ms=round(setup_s * 1000))
         self._words.run("record", self._tell_connected(now))
+
+    def _announce_limit(self) -> None:
+        """Those who talk are told some time before their call is ended."""
+        longest_s = self._terms.longest_s
+        notice_s = min(self._outside.limits.notice_s, longest_s)
+        if notice_s == 0:
+            return
+
+        def tell() -> None:
+            text = f"The call ends in {notice_s:g} seconds."
+            for side in (self.caller, self.callee):
+                side.tell(Notice(call=self.id, code="limit", text=text))
+
+        self._timers["notice"] = self._outside.clock.callLater(longest_s - notice_s, tell)
 
     async def _tell_connected(self, at: float) -> None:
         await self.save()

@@ -14,11 +14,13 @@ from gateway.calls.machine import Side
 from gateway.calls.record import Means
 from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
 from gateway.policy.identity import Identities
+from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
 from gateway.routing.numbers import country_of
 from gateway.routing.targets import Group, Target, Telephone
 from gateway.values import (
     Address,
+    NumberClass,
     Principal,
     Reason,
     ServiceAddress,
@@ -40,6 +42,8 @@ class Asked:
     principal: Principal | None = None
     trunk: str | None = None
     verification: Verification | None = None
+    source: str | None = None
+    """The network address that the caller asks from, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,12 @@ class Judging:
 
         Nothing is awaited after the load was looked at: it is still so when this returns.
         """
-        found = await self._judge(asked)
+        usage = await self._usage(asked)
+        found = await self._judge(asked, usage)
         verdict = found.verdict
+        if verdict.alarm and self._outside.holds is not None:
+            caller = self._outside.identities.of(asked.caller, asked.trunk).person
+            await self._outside.holds.hold(caller, verdict.rule, self._outside.clock.seconds())
         log.info(
             "judged",
             rule=verdict.rule,
@@ -126,12 +134,22 @@ class Judging:
         )
         return found
 
-    async def _judge(self, asked: Asked) -> Judgement:
+    async def _usage(self, asked: Asked) -> Usage:
+        """Asked for once a call, however many of a group it rings."""
+        outside, target = self._outside, asked.target
+        emergency = isinstance(target, Telephone) and NumberClass.EMERGENCY in target.classes
+        if outside.ledger is None or emergency:
+            return Usage()
+        callee = outside.identities.of(shown(asked.to, target))
+        caller = outside.identities.of(asked.caller, asked.trunk)
+        return await outside.ledger.ask(caller, callee, asked.source, outside.clock.seconds())
+
+    async def _judge(self, asked: Asked, usage: Usage) -> Judgement:
         target = asked.target
         callee = shown(asked.to, target)
-        facts = await self._facts(asked, callee)
+        facts = await self._facts(asked, callee, usage)
         members = target.members if isinstance(target, Group) else ()
-        of_members = [(member, await self._facts(asked, member)) for member in members]
+        of_members = [(member, await self._facts(asked, member, usage)) for member in members]
         verdict, longest_s = self._verdict(asked, callee, facts)
         found = self._judgement(asked, verdict, facts.callee, longest_s)
         if not isinstance(target, Group) or not verdict.allowed:
@@ -182,13 +200,13 @@ class Judging:
         bound_s = chain.longest_s(attempt)
         return chain.judge(attempt), longest_s if bound_s is None else min(longest_s, bound_s)
 
-    async def _facts(self, asked: Asked, callee: Address) -> Facts:
+    async def _facts(self, asked: Asked, callee: Address, usage: Usage) -> Facts:
         outside = self._outside
         one = outside.identities.of(asked.caller, asked.trunk)
         other = outside.identities.of(callee)
         now = outside.clock.seconds()
         found = await outside.people.facts(one, other, now)
-        parts = [*found.parts]
+        parts = [*found.parts, usage]
         for source in outside.fact_sources:
             parts.append(await source.part(one, other, now))
         caller = self._current(found.caller, asked.principal)

@@ -55,6 +55,9 @@ class CallRecord:
     ended_by: Party | None = None
     caller_codec: str | None = None
     callee_codec: str | None = None
+    per_minute: float | None = None
+    """What it costs, by the tariffs that hold when it is made."""
+    per_call: float | None = None
     verdict: str | None = None
     """The rule of the policy that decided; ``allowed`` where none objected."""
 

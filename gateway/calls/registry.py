@@ -31,6 +31,8 @@ from gateway.errors import (
     WrongState,
 )
 from gateway.policy.chain import Verdict
+from gateway.policy.limits import tariff_of
+from gateway.routing.targets import Telephone
 from gateway.values import (
     Address,
     CallId,
@@ -222,6 +224,8 @@ class CallRegistry:
             "sip_invite",
             trunk=invite.trunk,
             verification=identity,
+            # a trunk brings the calls of many from one address
+            source=invite.source.host if invite.trunk is None else None,
         )
         found = await self._judging.judge(asked)
         if found.refused:
@@ -395,6 +399,10 @@ class CallRegistry:
             case _:
                 pass
         now = self._outside.clock.seconds()
+        tariff = None
+        if isinstance(asked.target, Telephone):
+            tariffs = self._outside.limits.telephone.tariffs
+            tariff = tariff_of(asked.target.number, tariffs)
         return CallRecord(
             call=CallId(self._new_id()),
             direction=_direction(caller, callee),
@@ -406,6 +414,8 @@ class CallRegistry:
             thread=thread,
             caller_accepted=Acceptance(now, asked.means, caller),
             verdict=verdict.rule,
+            per_minute=None if tariff is None else tariff.per_minute,
+            per_call=None if tariff is None else tariff.per_call,
         )
 
     async def _make(self, record: CallRecord, found: Judgement, trunk: str | None = None) -> Call:

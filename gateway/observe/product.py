@@ -13,6 +13,14 @@ from gateway.values import Direction
 TALK_S: Final = 10.0
 """A connected call that is shorter was hardly a talk."""
 
+BREACHES: Final = (
+    "spend_per_day",
+    "new_countries_per_day",
+    "short_calls_per_hour",
+    "numbers_in_a_row",
+    "other",
+)
+
 
 class ProductMetrics:
     """Implements ``ReviewMeters``, and the part of ``CallMeters`` that counts the funnel."""
@@ -39,6 +47,14 @@ class ProductMetrics:
         self._reports = Counter(
             "dmgw_reports", "Complaints about calls.", ("category",), registry=registry
         )
+        self._breaches = Counter(
+            "dmgw_limit_breaches",
+            "What looked like fraud and stopped a person's telephone calls.",
+            ("rule",),
+            registry=registry,
+        )
+        for rule in BREACHES:
+            self._breaches.labels(rule)
         for direction in Direction:
             for step in get_args(Step):
                 self._funnel.labels(direction, step)
@@ -68,6 +84,9 @@ class ProductMetrics:
         self._scores.labels(direction, str(score)).inc()
         for tag in tags:
             self._tags.labels(tag).inc()
+
+    def breached(self, rule: str) -> None:
+        self._breaches.labels(rule if rule in BREACHES else "other").inc()
 
     def reported(self, category: Category) -> None:
         self._reports.labels(category).inc()

@@ -80,6 +80,8 @@ class Verdict:
     reason: Reason | None = None
     text: str = ""
     retry_after_s: int | None = None
+    alarm: bool = False
+    """It looks like fraud: the caller's telephone calls are held, and the operator is told."""
 
     @property
     def allowed(self) -> bool:

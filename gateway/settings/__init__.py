@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
+from gateway.settings.limits import LimitsSection, Tariff, TelephoneLimits
 from gateway.settings.loading import load, secret
 from gateway.settings.people import PeopleSection
 from gateway.settings.routing import (
@@ -49,6 +50,7 @@ __all__ = [
     "EmergencySection",
     "HeaderRules",
     "HttpSection",
+    "LimitsSection",
     "MediaSection",
     "MetricsSection",
     "OwnNumber",
@@ -62,6 +64,8 @@ __all__ = [
     "SipSection",
     "StirSection",
     "StoreSection",
+    "Tariff",
+    "TelephoneLimits",
     "TokenSection",
     "Trunk",
     "TrunkRegistration",

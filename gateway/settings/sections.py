@@ -29,6 +29,7 @@ from gateway.settings.kinds import (
     known_store,
     wide,
 )
+from gateway.settings.limits import LimitsSection
 from gateway.settings.people import PeopleSection
 from gateway.settings.routing import RoutingSection
 from gateway.settings.stir import StirSection
@@ -247,6 +248,7 @@ class Settings(Section):
     app: AppSection
     calls: CallsSection = CallsSection()
     people: PeopleSection = PeopleSection()
+    limits: LimitsSection = LimitsSection()
     dialin: DialInSection = DialInSection()
     media: MediaSection = MediaSection()
     webrtc: WebRtcSection = WebRtcSection()

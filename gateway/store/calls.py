@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from gateway.calls.record import CallRecord, HistoryPage
 from gateway.store import cursor
@@ -14,6 +12,7 @@ from gateway.store.database import Database
 from gateway.store.history import page_query
 from gateway.store.rows import item_of, row_of
 from gateway.store.schema import calls
+from gateway.store.upserts import upsert
 from gateway.values import Address, CallId, Party, Reason, UserAddress
 
 
@@ -24,16 +23,7 @@ class CallStore:
     async def save(self, record: CallRecord) -> None:
         """Insert or update; durable when it returns.  Saves happen in the order of the calls."""
         row = row_of(record)
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-
-        def upsert(connection: Connection) -> None:
-            statement = insert(calls).values(row)
-            changed = {name: value for name, value in row.items() if name != "call"}
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["call"], set_=changed)
-            )
-
-        await self._database.write(upsert)
+        await self._database.write(lambda c: upsert(c, calls, row, "call"))
 
     async def close_left_open(self, now: float) -> int:
         """Records that a crash left open end now, with ``gateway_error``; how many there were."""

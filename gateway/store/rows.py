@@ -38,6 +38,8 @@ def row_of(r: CallRecord) -> dict[str, Any]:
         "caller_codec": r.caller_codec,
         "callee_codec": r.callee_codec,
         "verdict": r.verdict,
+        "per_minute": r.per_minute,
+        "per_call": r.per_call,
         **_acceptance("caller", r.caller_accepted),
         **_acceptance("callee", r.callee_accepted),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0004"
+HEAD = "0008"
 """The newest migration."""
 
 metadata = MetaData()
@@ -33,6 +33,8 @@ calls = Table(
     Column("ended_by", String(16)),
     Column("caller_codec", String(32)),
     Column("callee_codec", String(32)),
+    Column("per_minute", Float),
+    Column("per_call", Float),
     # not part of the record: whether a side has deleted it from their own view
     Column("caller_hid", Boolean, nullable=False, server_default=false()),
     Column("callee_hid", Boolean, nullable=False, server_default=false()),
@@ -71,6 +73,24 @@ reports = Table(
 Index("reports_by_call", reports.c.call, reports.c.by, unique=True)
 Index("reports_by_state", reports.c.state, reports.c.at, reports.c.report)
 Index("reports_by_about", reports.c.about)
+
+limit_buckets = Table(
+    "limit_buckets",
+    metadata,
+    Column("key", String(900), primary_key=True),
+    Column("level", Float, nullable=False),
+    Column("at", Float, nullable=False),
+)
+Index("limit_buckets_by_time", limit_buckets.c.at)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("person", String(400), primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+)
 
 pins = Table(
     "pins",

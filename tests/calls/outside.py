@@ -23,7 +23,14 @@ from gateway.policy.chain import Chain, load_rules
 from gateway.policy.identity import Identities, Identity
 from gateway.policy.people import Person
 from gateway.routing.dialplan import compile_plan
-from gateway.settings import CallsSection, DialInSection, RoutingSection, Settings, Trunk
+from gateway.settings import (
+    CallsSection,
+    DialInSection,
+    LimitsSection,
+    RoutingSection,
+    Settings,
+    Trunk,
+)
 from gateway.values import (
     EXPECTED,
     CallId,
@@ -269,6 +276,7 @@ class World:
             people=self.book,
             identities=Identities(identities or people_settings()),
             chain=Chain(load_rules(CallsSection(**settings))),
+            limits=LimitsSection(),
             paths=self,
             clients=self,
             locations=self,

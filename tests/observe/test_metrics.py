@@ -30,6 +30,7 @@ NAMES = {
     "dmgw_callers_week": ("gauge", {"direction", "use"}),
     "dmgw_call_scores_total": ("counter", {"direction", "score"}),
     "dmgw_call_score_tags_total": ("counter", {"tag"}),
+    "dmgw_limit_breaches_total": ("counter", {"rule"}),
     "dmgw_reports_total": ("counter", {"category"}),
     "dmgw_legs_active": ("gauge", {"kind"}),
     "dmgw_workers": ("gauge", {"state"}),

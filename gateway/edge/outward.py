@@ -44,6 +44,8 @@ from gateway.values import HostPort
 
 log = structlog.get_logger()
 
+FLOW_FAILED = 430
+"""RFC 5626 §11.5: a proxy further on has lost the flow."""
 WITHOUT_TCP_S = 600.0
 """How long a peer that refused TCP is sent large requests by UDP at once."""
 
@@ -182,9 +184,7 @@ class OutwardPath:
 
     def _path(self, request: Request, flow: Flow) -> tuple[str, ...]:
         """The proxies that the callee's registration named (RFC 3327 §5.3)."""
-        to = request.to.uri
-        user = to.user if isinstance(to, SipUri) else None
-        return self._registrar.path_of(user, flow.name) if user else ()
+        return self._registrar.path_of(_user(request), flow.name)
 
     def _in_dialog(self, request: Request, worker: HostPort, branch: str) -> None:
         dialog = self._dialogs.by_local(request.call_id, request.from_.tag or "")
@@ -390,6 +390,8 @@ class OutwardPath:
                 dialog.phase = Phase.CONFIRMED
             self._dialogs.touched(dialog)
         elif entry.method == "INVITE" and code >= 300 and dialog.phase is Phase.EARLY:
+            if code == FLOW_FAILED:
+                self._registrar.flow_failed(_user(entry.request), entry.flow)
             if entry.worker is not None:
                 self._dialogs.remove(dialog)
         elif entry.method == "BYE" and code >= 200:
@@ -421,6 +423,12 @@ class OutwardPath:
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+def _user(request: Request) -> str:
+    """Whom it is for, where that is an account."""
+    to = request.to.uri
+    return (to.user or "") if isinstance(to, SipUri) else ""
 
 
 def _without_removed(request: Request) -> Request:

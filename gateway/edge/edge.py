@@ -24,6 +24,8 @@ from gateway.edge.listeners import Datagrams, StreamEvents, Streams
 from gateway.edge.outward import OutwardPath
 from gateway.edge.passages import Passage
 from gateway.edge.registrar import Registrar
+from gateway.edge.stun import answer as stun_answer
+from gateway.edge.stun import is_stun
 from gateway.edge.tls import ServerContexts, check
 from gateway.edge.websocket import WebSockets
 from gateway.edge.wire import Wire
@@ -148,6 +150,7 @@ class Edge:
             self._registrar,
             self._is_worker,
             self._passage,
+            self._settings.udp_bytes,
         )
         self.client = Client(self._wire, self._clock)
         self._connections = Connections(
@@ -270,9 +273,21 @@ class Edge:
 
     # -- bytes in
 
+    def _mapped(self, data: bytes, source: HostPort) -> None:
+        """A phone behind a NAT keeps its mapping open, and learns it (RFC 5626 §4.4.2)."""
+        if not self._admission.within_rate(source.host):
+            self._meters.dropped("rate")
+            return
+        said = stun_answer(data, source)
+        if said is not None:
+            self._wire.send(udp_flow(source.host, source.port), said)
+
     def _from_outside(self, data: bytes, source: HostPort) -> None:
         if len(data) <= 4 and not data.strip(b"\r\n\0"):
             return  # a keep-alive
+        if is_stun(data):
+            self._mapped(data, source)
+            return
         if len(data) > self._settings.max_message_bytes:
             self._meters.dropped("too_big")
             return

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from gateway.sip.uri import SipUri
-from gateway.values import HostPort, Transport
+from gateway.values import Hop, HostPort, Transport
 
 
 class Sender(Protocol):
@@ -81,6 +81,11 @@ class Flows:
 
 def udp_flow(host: str, port: int) -> Flow:
     return Flow(f"udp:{host}:{port}", "udp", HostPort(host, port))
+
+
+def stream_flow_name(peer: HostPort) -> str:
+    """Of a TCP connection of ours to where a UDP flow leads."""
+    return Hop("tcp", peer).flow
 
 
 def direct(uri: SipUri) -> Flow | int:

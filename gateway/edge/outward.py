@@ -17,7 +17,7 @@ from gateway.edge.dialogs import (
     new_token,
     outlived,
 )
-from gateway.edge.flows import Flow, direct
+from gateway.edge.flows import Flow, direct, stream_flow_name
 from gateway.edge.parting import Parting
 from gateway.edge.passages import Passage, pass_on
 from gateway.edge.registrar import Registrar
@@ -44,6 +44,11 @@ from gateway.values import HostPort
 
 log = structlog.get_logger()
 
+FLOW_FAILED = 430
+"""RFC 5626 §11.5: a proxy further on has lost the flow."""
+WITHOUT_TCP_S = 600.0
+"""How long a peer that refused TCP is sent large requests by UDP at once."""
+
 
 class OutwardPath:
     def __init__(
@@ -55,6 +60,7 @@ class OutwardPath:
         registrar: Registrar,
         is_worker: Callable[[HostPort], bool],
         passage: Callable[[str], Passage | None],
+        udp_bytes: int,
     ) -> None:
         self._wire = wire
         self._dialogs = dialogs
@@ -62,6 +68,8 @@ class OutwardPath:
         self._registrar = registrar
         self._is_worker = is_worker
         self._passage = passage
+        self._udp_bytes = udp_bytes
+        self._without_tcp: Table[str] = Table(1000)
         self._table: Table[Outward] = Table(50_000)
         self._parting = Parting(wire, dialogs, self._table, clock, self._flow_to)
         self.last_word = self._parting.last_word
@@ -130,7 +138,7 @@ class OutwardPath:
         path = self._path(request, flow)
         if path:
             routed = routed.replaced(headers=routed.headers.replaced("Route", *path))
-        ready = self._outwards(routed, dialog, branch)
+        ready = self._outwards(routed, dialog, branch, flow)
         dialog.invite = ready
         self._dialogs.add(dialog)
         self._begin(request, ready, branch, dialog, flow)
@@ -176,9 +184,7 @@ class OutwardPath:
 
     def _path(self, request: Request, flow: Flow) -> tuple[str, ...]:
         """The proxies that the callee's registration named (RFC 3327 §5.3)."""
-        to = request.to.uri
-        user = to.user if isinstance(to, SipUri) else None
-        return self._registrar.path_of(user, flow.name) if user else ()
+        return self._registrar.path_of(_user(request), flow.name)
 
     def _in_dialog(self, request: Request, worker: HostPort, branch: str) -> None:
         dialog = self._dialogs.by_local(request.call_id, request.from_.tag or "")
@@ -192,7 +198,7 @@ class OutwardPath:
             self._back(request, worker, 400)
             return
         flow = self._flow_to(dialog, hop.uri)
-        ready = self._outwards(hop.request, dialog, branch)
+        ready = self._outwards(hop.request, dialog, branch, dialog.flow)
         if request.method == "ACK":
             pass_on(
                 dialog.passage,
@@ -221,7 +227,8 @@ class OutwardPath:
             entry.request, entry.sent = passed, True
             if request.method == "INVITE" and dialog.phase is Phase.EARLY:
                 dialog.invite = passed
-            if not self._wire.send(flow, passed.to_bytes()):
+            self._by_size(entry)
+            if not self._wire.send(entry.flow, entry.request.to_bytes()):
                 entry.by_edge = True
                 self._refuse(entry, request)
 
@@ -237,6 +244,37 @@ class OutwardPath:
             go=go,
             broke=broke,
         )
+
+    def _by_size(self, entry: Outward) -> None:
+        """What is too large for a datagram goes over TCP (RFC 3261 §18.1.1).
+
+        Not to a phone that has registered over UDP: that flow is the way to it (RFC 5626 §5.3).
+        """
+        flow, request = entry.flow, entry.request
+        if flow.is_stream or len(request.to_bytes()) <= self._udp_bytes:
+            return
+        if self._without_tcp.get(str(flow.peer)) is not None or self._registered(request, flow):
+            return
+        stream = self._wire.flows.find(stream_flow_name(flow.peer))
+        if stream is None:
+            return
+        entry.datagram, entry.flow = (flow, request), stream
+        via = self._wire.outer_via(stream, request.top_via.branch)
+        entry.request = request.replaced(headers=with_vias(request.headers, (via,)))
+
+    def _registered(self, request: Request, flow: Flow) -> bool:
+        parties = (request.to.uri, request.from_.uri)
+        users = [uri.user for uri in parties if isinstance(uri, SipUri) and uri.user]
+        return any(self._registrar.is_at(user, flow) for user in users)
+
+    def _as_datagram(self, entry: Outward) -> bool:
+        """Back to UDP, where TCP was refused; ``False``: that was not what it went by."""
+        if entry.datagram is None or entry.heard:
+            return False
+        (entry.flow, entry.request), entry.datagram = entry.datagram, None
+        peer = str(entry.flow.peer)
+        self._without_tcp.put(peer, peer, self._wire.now() + WITHOUT_TCP_S)
+        return self._wire.send(entry.flow, entry.request.to_bytes())
 
     def _refuse(self, entry: Outward, request: Request, code: int = 503) -> None:
         """The connection is gone: 503 (RFC 3261 §8.1.3.1)."""
@@ -258,7 +296,7 @@ class OutwardPath:
                 self._back(request, known.worker, 200)
                 self._give_up(branch, known, 487, "cancelled before it was sent")
             return
-        ready = self._outwards(self._unrouted(request), known.dialog, branch)
+        ready = self._outwards(self._unrouted(request), known.dialog, branch, known.flow)
         if request.method == "CANCEL":
             # its response goes to the worker by the CANCEL's own Via, which is the INVITE's
             ready = ready.replaced(uri=known.request.uri)
@@ -271,9 +309,9 @@ class OutwardPath:
             return pop_route(request)
         return request
 
-    def _outwards(self, request: Request, dialog: Dialog, branch: str) -> Request:
+    def _outwards(self, request: Request, dialog: Dialog, branch: str, flow: Flow) -> Request:
         """As the outside is to see it: nothing of the loopback side is left."""
-        via = self._wire.outer_via(dialog.flow, f"{COOKIE}{branch}")
+        via = self._wire.outer_via(flow, f"{COOKIE}{branch}")
         headers = with_vias(unmarked(request.headers), (via,))
         headers = with_contact(headers, self._wire.contact(dialog.token, dialog.flow))
         return decremented(request.replaced(headers=headers))
@@ -352,6 +390,8 @@ class OutwardPath:
                 dialog.phase = Phase.CONFIRMED
             self._dialogs.touched(dialog)
         elif entry.method == "INVITE" and code >= 300 and dialog.phase is Phase.EARLY:
+            if code == FLOW_FAILED:
+                self._registrar.flow_failed(_user(entry.request), entry.flow)
             if entry.worker is not None:
                 self._dialogs.remove(dialog)
         elif entry.method == "BYE" and code >= 200:
@@ -361,8 +401,10 @@ class OutwardPath:
 
     def flow_closed(self, flow: Flow) -> None:
         """What waits for an answer over this connection will not get one."""
-        for entry in self._table.values():
+        for entry in tuple(self._table.values()):
             if entry.flow.name == flow.name and entry.final is None and not entry.by_edge:
+                if self._as_datagram(entry):
+                    continue
                 entry.by_edge = True
                 original = entry.request.replaced(
                     headers=with_vias(entry.request.headers, entry.vias)
@@ -371,6 +413,7 @@ class OutwardPath:
 
     def sweep(self) -> None:
         self._parting.sweep()
+        self._without_tcp.sweep(self._wire.now())
         for entry in self._table.sweep(self._wire.now()):
             if entry.dialog is not None and outlived(entry.dialog, entry.method):
                 self._dialogs.remove(entry.dialog)
@@ -380,6 +423,12 @@ class OutwardPath:
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+def _user(request: Request) -> str:
+    """Whom it is for, where that is an account."""
+    to = request.to.uri
+    return (to.user or "") if isinstance(to, SipUri) else ""
 
 
 def _without_removed(request: Request) -> Request:

@@ -8,12 +8,17 @@ import structlog
 
 from gateway.edge.flows import Flow, Flows
 from gateway.settings import SipSection
+from gateway.sip.headers import param, parse_name_addr
 from gateway.sip.message import Request, Response, response_to
 from gateway.sip.proxying import Refusal
 from gateway.sip.registration import Bindings, Limits, apply, contact_values, live
+from gateway.sip.uri import SipUri
 from gateway.values import Contact, SipAddress
 
 log = structlog.get_logger()
+
+UDP_FLOW_S = 29
+"""NATs forget an idle UDP flow after 30 s and more (RFC 4787 §4.3 asks for 120)."""
 
 
 class Registrar:
@@ -31,6 +36,7 @@ class Registrar:
         self._limits = Limits(
             settings.registration_min_s, settings.registration_max_s, settings.contacts_per_account
         )
+        self._idle_s = settings.tcp_idle_s
         self._flows = flows
         self._now = now
         self._counted = counted
@@ -39,6 +45,8 @@ class Registrar:
     def register(self, user: str, request: Request, flow: Flow, to_tag: str) -> Response:
         """Answer an authenticated REGISTER for this account."""
         now = self._now()
+        if _lacks_outbound(request):
+            return response_to(request, 439, "First Hop Lacks Outbound Support", to_tag=to_tag)
         result = apply(self._bindings.get(user, ()), request, now, self._limits, flow.name)
         if isinstance(result, Refusal):
             return response_to(
@@ -57,7 +65,12 @@ class Registrar:
         headers.append(("Supported", "path, outbound"))
         if any(b.flow == flow.name and b.reg_id for b in result):
             headers.append(("Require", "outbound"))
+            headers.append(("Flow-Timer", str(self._flow_timer(flow))))
         return response_to(request, 200, to_tag=to_tag, headers=tuple(headers))
+
+    def _flow_timer(self, flow: Flow) -> int:
+        """After so many silent seconds the flow may be taken for dead (RFC 5626 §3.3)."""
+        return max(1, round(self._idle_s * 0.8)) if flow.is_stream else UDP_FLOW_S
 
     def is_at(self, user: str, flow: Flow) -> bool:
         """Whether the account has registered over this flow, and still is."""
@@ -75,6 +88,14 @@ class Registrar:
         for user, bindings in tuple(self._bindings.items()):
             if any(b.flow == flow.name for b in bindings):
                 self._put(user, tuple(b for b in bindings if b.flow != flow.name))
+
+    def flow_failed(self, user: str, flow: Flow) -> None:
+        """What this account registered over a flow cannot be reached by it (RFC 5626 §5.3)."""
+        bindings = self._bindings.get(user, ())
+        left = tuple(b for b in bindings if b.flow != flow.name)
+        if left != bindings:
+            log.info("flow_failed", account=user, source=str(flow.peer))
+            self._put(user, left)
 
     def sweep(self) -> None:
         now = self._now()
@@ -102,9 +123,28 @@ class Registrar:
         if aor.host != self._domain:
             return ()
         bindings = live(self._bindings.get(aor.user, ()), self._now())
-        found = ((b, self._flows.find(b.flow)) for b in bindings)
-        return tuple(
-            Contact(str(b.uri), b.flow, b.expires_at, b.q, flow.transport)
-            for b, flow in found
-            if flow is not None
-        )
+        found: list[Contact] = []
+        instances: set[str] = set()
+        for b in bindings:
+            flow = self._flows.find(b.flow)
+            if flow is None:
+                continue
+            if b.instance and b.reg_id:
+                # one flow at a time to one phone, the newest that stands (RFC 5626 §5.3)
+                if b.instance in instances:
+                    continue
+                instances.add(b.instance)
+            found.append(Contact(str(b.uri), b.flow, b.expires_at, b.q, flow.transport))
+        return tuple(found)
+
+
+def _lacks_outbound(request: Request) -> bool:
+    """It asks for several flows through a proxy that does not keep them (RFC 5626 §6)."""
+    supported = {tag.lower() for tag in request.headers.all("Supported")}
+    if len(request.vias) < 2 or "outbound" not in supported or request.wildcard_contact:
+        return False
+    if all(param(c.params, "reg-id") is None for c in request.contacts):
+        return False
+    paths = request.headers.all("Path")
+    first = parse_name_addr(paths[-1]).uri if paths else None
+    return not (isinstance(first, SipUri) and first.param("ob") is not None)

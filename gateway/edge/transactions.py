@@ -54,6 +54,8 @@ class Outward:
     sent: bool = False
     heard: bool = False
     cancelled: bool = False
+    datagram: tuple[Flow, Request] | None = None
+    """As it goes over UDP, where it is too large for that and TCP may yet be refused."""
 
 
 T = TypeVar("T")

@@ -90,6 +90,9 @@ class SipSection(Section):
     max_message_bytes: Annotated[int, Field(ge=1500, le=65_535)] = 65_535
     tcp_connections: Annotated[int, Field(ge=1, le=100_000)] = 1000
     tcp_idle_s: Seconds = 300
+    udp_bytes: Annotated[int, Field(ge=500, le=65_535)] = Field(
+        1300, description="larger requests of ours go over TCP (RFC 3261 §18.1.1)"
+    )
     requests_per_s: Annotated[float, Field(gt=0)] = Field(
         200, description="requests a second taken from one address, in the long run"
     )

@@ -14,6 +14,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError
 from twisted.protocols.basic import NetstringReceiver
 
+from gateway.values import HostPort
 from tests.audio import Signal, read_wav, tone, write_wav
 from tests.peers.ports import free_ports
 from tests.peers.programs import Program
@@ -37,8 +38,8 @@ _ENCRYPTION = {
 
 _CONFIG = """\
 poll_method epoll
-net_interface 127.0.0.1
-sip_listen 127.0.0.1:{sip}
+net_interface {interface}
+sip_listen {interface}:{sip}
 call_local_timeout 120
 call_max_calls {max_calls}
 audio_player aubridge,ear{sip}
@@ -61,7 +62,7 @@ module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
-ctrl_tcp_listen 127.0.0.1:{control}
+ctrl_tcp_listen {interface}:{control}
 statmode_default off
 snd_path {recordings}
 {more}
@@ -87,7 +88,8 @@ class Baresip:
 
     ``registrar`` is HOST:PORT of where it registers (none: a bare endpoint); ``hz`` is the
     tone it speaks (``None``: silence).  It never answers by itself unless ``auto_answer``.
-    ``ca_file`` verifies a registrar over TLS.
+    ``ca_file`` verifies a registrar over TLS.  In another network ``namespace`` it has an address
+    of its own, ``interface``, and its control channel is reached at ``control``.
     """
 
     def __init__(
@@ -107,12 +109,15 @@ class Baresip:
         max_calls: int = 4,
         dtmf: str = "",
         ca_file: Path | None = None,
+        interface: str = "127.0.0.1",
+        namespace: str | None = None,
+        control: HostPort | None = None,
     ) -> None:
         self.user, self.domain = user, domain
         self.directory = directory
         self.sip_port = free_ports(2, step=1)  # baresip takes the next port for TLS
         self.events: Happenings[Event] = Happenings(f"baresip {user}")
-        self._control_port = free_ports()
+        self._control_at = control or HostPort(interface, free_ports())
         self._replies: dict[str, Deferred[Event]] = {}
         self._tokens = 0
         self._recordings = directory / "recordings"
@@ -128,7 +133,8 @@ class Baresip:
         modules += ["opus.so"] if "opus" in codecs else []
         config = _CONFIG.format(
             sip=self.sip_port,
-            control=self._control_port,
+            control=self._control_at.port,
+            interface=interface,
             rtp=rtp,
             rtp_last=rtp + 40,
             speech=speech,
@@ -139,7 +145,7 @@ class Baresip:
         )
         account = f"<sip:{user}@{domain};transport={transport}>"
         if registrar is None:
-            account = f"<sip:{user}@127.0.0.1:{self.sip_port}>;regint=0"
+            account = f"<sip:{user}@{interface}:{self.sip_port}>;regint=0"
         else:
             account += f';outbound="sip:{registrar};transport={transport}";regint=60'
         if password is not None:
@@ -152,8 +158,9 @@ class Baresip:
         (directory / "accounts").write_text(account + "\n")
         (directory / "contacts").write_text("")
         self._registers = registrar is not None
+        there = ["ip", "netns", "exec", namespace] if namespace else []
         self.program = Program(
-            ["baresip", "-4", "-f", str(directory), "-s"], cwd=directory, name="baresip"
+            [*there, "baresip", "-4", "-f", str(directory), "-s"], cwd=directory, name="baresip"
         )
         self._control: _Control | None = None
 
@@ -169,7 +176,9 @@ class Baresip:
         return phone
 
     async def open(self) -> None:
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self._control_port, timeout=2)
+        endpoint = TCP4ClientEndpoint(
+            reactor, self._control_at.host, self._control_at.port, timeout=2
+        )
 
         async def connected() -> bool:
             if self.program.exit_code is not None:

@@ -38,19 +38,19 @@ class Gateway:
 
     def __init__(self, directory: Path, *sets: str) -> None:
         first = free_ports(3, step=2)
-        self.sip = HostPort("127.0.0.1", first)
         self.http = HostPort("127.0.0.1", first + 2)
         self.metrics_at = HostPort("127.0.0.1", first + 4)
         self.directory = directory
         self.database = directory / "gateway.db"
         self.sets = (
-            f"sip.port={self.sip.port}",
+            f"sip.port={first}",
             f"http.port={self.http.port}",
             f"metrics.port={self.metrics_at.port}",
             f"store.url=sqlite:///{self.database}",
             *sets,
         )
         self.settings: Settings = load(CONFIG, self.sets)
+        self.sip = HostPort(self.settings.sip.host, first)
         self.log: Happenings[dict[str, Any]] = Happenings("gateway log")
         self._program: Program | None = None
 

@@ -28,6 +28,7 @@ FEATURES = (
     "DTLS-SRTP",
     "TLS",
     "TCP",
+    "NAT",
     "IPv6",
     "early media",
     "session timer",
@@ -50,6 +51,7 @@ CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "DTLS-SRTP": ("tests/e2e/test_anchored.py::test_such_a_phone_calls",),
         "TLS": ("tests/interop/test_baresip_tls.py::test_calls_both_ways",),
         "TCP": (f"{_SIPP}::test_baresip_registers_and_calls_over_tcp",),
+        "NAT": ("tests/nat/test_nat.py",),
     },
     "SIPp": {
         "register": (f"{_SIPP}::test_sipp_registers_with_md5",),

@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.errors import BadAddress
+from gateway.dns.once import once
+from gateway.errors import BadAddress, Unlocatable
 from gateway.routing.dialplan import compile_plan, plan
+from gateway.routing.enum import domains_of, enum_ways
 from gateway.routing.numbers import Spelling, spell
-from gateway.routing.plans import Dialled, Inside, Outward, Plan, Refusal, TrunkCaller
+from gateway.routing.plans import Dialled, Inside, Outward, Plan, Refusal, Step, TrunkCaller
 from gateway.routing.targets import dialled
 from gateway.settings import Settings
-from gateway.values import SipAddress, UserAddress, parse_address
+from gateway.values import NumberClass, SipAddress, UserAddress, parse_address
 
 _MARKS: Final = {True: "[green]yes[/green]", False: "[dim]no[/dim]"}
 
@@ -95,7 +97,7 @@ def explain(settings: Settings, question: Question, out: TextIO | None = None) -
     table = Table(show_header=False, box=None, pad_edge=False)
     for _ in range(3):
         table.add_column(overflow="fold")
-    for step in found.steps:
+    for step in (*found.steps, *_enum(settings, found)):
         table.add_row(step.stage, _MARKS[step.matched], escape(step.text))
     to = out or sys.stdout
     console = Console(file=to, width=None if to.isatty() else 160, highlight=False)
@@ -109,6 +111,22 @@ def explain(settings: Settings, question: Question, out: TextIO | None = None) -
     console.print(table)
     console.print(escape(_conclusion(found)), style="bold")
     return int(isinstance(found.outcome, Refusal))
+
+
+def _enum(settings: Settings, found: Plan) -> tuple[Step, ...]:
+    """What DNS says of the number just now."""
+    outside = isinstance(found.outcome, Outward) and NumberClass.EMERGENCY not in found.classes
+    if not settings.routing.enum or not outside:
+        return ()
+    try:
+        uris = once(settings.dns, lambda resolver: resolver.enum(found.number))
+    except Unlocatable as e:
+        return (Step("enum", False, str(e)),)
+    ways, steps = enum_ways(uris, domains_of(settings.trunks))
+    if ways:
+        order = ", then ".join(f"{w.number} by {w.trunk}" for w in ways)
+        return (*steps, Step("enum", True, f"first {order}, then the trunks above"))
+    return steps or (Step("enum", False, f"{found.number} is not in DNS"),)
 
 
 def _conclusion(found: Plan) -> str:

@@ -22,6 +22,7 @@ from gateway.app.sessions import Sessions
 from gateway.calls.call import Outside
 from gateway.calls.registry import CallRegistry
 from gateway.calls.review_ports import Report
+from gateway.calls.trunk_ports import Enum
 from gateway.dns.resolver import Resolver
 from gateway.edge.edge import Edge
 from gateway.errors import CannotStart, GatewayError, StoreUnavailable
@@ -40,6 +41,7 @@ from gateway.policy.chain import Chain, load_rules
 from gateway.policy.identity import Identities
 from gateway.policy.limits import limit_bounds, limit_rules
 from gateway.routing.dialplan import compile_plan
+from gateway.routing.enum import domains_of
 from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
 from gateway.stir.signer import Signer
@@ -128,7 +130,8 @@ class Service:
         edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
         await life.start("edge", edge.start, edge.stop)
         resolver = Resolver(_usable(s), reactor, self.metrics)
-        if any(not parse_place(trunk.address).numeric for trunk in s.trunks):
+        named = any(not parse_place(trunk.address).numeric for trunk in s.trunks)
+        if named or s.routing.enum:
             await life.start("dns", resolver.start, resolver.stop)
         trunks = Trunks(
             s.trunks,
@@ -170,6 +173,7 @@ class Service:
                 identities=Identities(s),
                 chain=Chain((*load_rules(s.calls), *limit_rules(s.limits)), limit_bounds(s.limits)),
                 limits=s.limits,
+                enum=Enum(resolver, domains_of(s.trunks)) if s.routing.enum else None,
                 ledger=limits,
                 holds=limits,
                 attestor=Signer(s.stir, self.metrics) if s.stir.sign else None,

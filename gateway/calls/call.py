@@ -37,7 +37,7 @@ from gateway.calls.reasons import Ending, told_caller
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee, Caller, CallSide
 from gateway.calls.tasks import Tasks
-from gateway.calls.trunk_ports import Carriers
+from gateway.calls.trunk_ports import Carriers, Enum
 from gateway.errors import GatewayError, WrongState
 from gateway.policy.chain import Chain
 from gateway.policy.identity import Identities
@@ -81,6 +81,7 @@ class Outside:
     identities: Identities
     chain: Chain
     limits: LimitsSection
+    enum: Enum | None = None
     fact_sources: tuple[FactSource, ...] = ()
     ledger: Ledger | None = None
     holds: Holds | None = None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import structlog
 
 from gateway.calls.call import Call, Outside
 from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
@@ -13,19 +16,24 @@ from gateway.calls.group_callee import GroupCallee
 from gateway.calls.sides import Callee, Caller, Room
 from gateway.calls.silent_callee import Silence, SilentCallee
 from gateway.calls.trunk_callee import TrunkCallee, Way
+from gateway.errors import Unlocatable
 from gateway.routing.dialplan import plan
+from gateway.routing.enum import enum_ways
 from gateway.routing.numbers import Spelling
 from gateway.routing.plans import Dialled, Plan, TrunkCaller, TrunkChoice
 from gateway.routing.targets import Group, NoRoute, Target, Telephone, resolve
 from gateway.values import (
     Address,
     Contact,
+    NumberClass,
     Reason,
     ServiceAddress,
     SipAddress,
     TelAddress,
     UserAddress,
 )
+
+log = structlog.get_logger()
 
 SHORTEST_TURN_S = 5.0
 
@@ -124,7 +132,14 @@ class Directory:
                 ways = [self._way(number, choice) for choice in choices]
                 outside = self._outside
                 address = TelAddress(number)
-                return TrunkCallee(call, address, ways, outside.carriers, outside.attestor)
+                first = None
+                if (
+                    outside.enum is not None
+                    and ways
+                    and NumberClass.EMERGENCY not in target.classes
+                ):
+                    first = partial(self._by_enum, call, ways[0])
+                return TrunkCallee(call, address, ways, outside.carriers, outside.attestor, first)
             case Group(number=number, members=members, in_turn=in_turn):
                 ring_s = self._outside.settings.ring_s
                 turn_s = max(SHORTEST_TURN_S, ring_s / len(members)) if in_turn else 0.0
@@ -151,6 +166,21 @@ class Directory:
         if isinstance(who, UserAddress):
             return AppCallee(room, who)
         return SipCallee(room, who, self.contacts(who)[:contacts])
+
+    async def _by_enum(self, call: Call, like: Way) -> tuple[Way, ...]:
+        """Ways that DNS names, as whom the dial plan's first one calls."""
+        enum = self._outside.enum
+        if enum is None:
+            return ()
+        try:
+            uris = await enum.locator.enum(like.number)
+        except Unlocatable as e:
+            log.warning("enum_failed", call=call.id, why=str(e))
+            return ()
+        ways, steps = enum_ways(uris, enum.domains)
+        for step in steps:
+            log.info("enum", call=call.id, found=step.text, taken=step.matched)
+        return tuple(replace(like, trunk=w.trunk, number=w.number) for w in ways)
 
     def _way(self, number: str, choice: TrunkChoice) -> Way:
         trunk = self._outside.carriers.trunk(choice.trunk)

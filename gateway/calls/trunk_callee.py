@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -18,6 +18,7 @@ from gateway.calls.record import Acceptance
 from gateway.calls.sides import Callee, Room, close_leg
 from gateway.calls.trunk_ports import Carriers
 from gateway.errors import GatewayError, Unlocatable
+from gateway.routing.enum import domain_of
 from gateway.settings import Trunk
 from gateway.sip.identity import Shown, identity_headers
 from gateway.values import (
@@ -66,8 +67,11 @@ class TrunkCallee(Callee):
         ways: Sequence[Way],
         carriers: Carriers,
         attestor: Attestor | None = None,
+        first: Callable[[], Awaitable[Sequence[Way]]] | None = None,
     ) -> None:
+        """``first`` finds ways that go before the others."""
         super().__init__(room, address)
+        self._first = first
         self._attestor = attestor
         self._ways = ways
         self._carriers = carriers
@@ -87,6 +91,9 @@ class TrunkCallee(Callee):
     async def _place(self) -> None:
         """Good targets of every way first, those in doubt when nothing else is left."""
         doubtful: list[tuple[Way, Hop]] = []
+        if self._first is not None:
+            found = await self._first()
+            self._ways = (*found, *(way for way in self._ways if way not in found))
         for way in self._ways:
             standing = await self._standing(way)
             if standing is None:
@@ -306,11 +313,3 @@ class TrunkCallee(Callee):
     @property
     def may_transfer(self) -> bool:
         return self._way is not None and self._carriers.trunk(self._way.trunk).transfers
-
-
-def domain_of(trunk: Trunk) -> str:
-    """The domain of From, To and Request-URI."""
-    if trunk.domain:
-        return trunk.domain
-    place = trunk.address
-    return place.partition("]")[0] + "]" if place.startswith("[") else place.partition(":")[0]

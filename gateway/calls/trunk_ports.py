@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -24,6 +25,14 @@ class Locator(Protocol):
 
     async def enum(self, number: str) -> tuple[str, ...]:
         """The SIP URIs of an E.164 number by ENUM (RFC 6116), in order; empty where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enum:
+    """Where numbers are looked up, and which trunk each domain is."""
+
+    locator: Locator
+    domains: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Dialled:
     groups: frozenset[str] = frozenset()
 
 
-Stage = Literal["number", "emergency", "ours", "route", "caller id", "trunks"]
+Stage = Literal["number", "emergency", "ours", "route", "caller id", "trunks", "enum"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ def contradictions(s: Settings) -> Iterator[Contradiction]:
     yield from _beyond(s)
     yield from _never_reached(s.routing)
     yield from _not_here(s)
+    if s.routing.enum and s.dns.enum_suffix is None:
+        yield Contradiction(("routing", "enum"), "needs dns.enum_suffix, as e164.arpa")
 
 
 def _same_port(s: Settings) -> Iterator[Contradiction]:

@@ -282,5 +282,8 @@ class RoutingSection(Section):
     timezone: TimeZone = Field("UTC", description="of periods that name none")
     emergency: EmergencySection = EmergencySection()
     caller_id: CallerIdSection = CallerIdSection()
+    enum: bool = Field(
+        False, description="numbers are looked up in DNS; one at a trunk's domain goes there first"
+    )
     numbers: tuple[OwnNumber, ...] = ()
     routes: tuple[Route, ...] = ()

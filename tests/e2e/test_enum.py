@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.dns.nsd import NsdServer
 from tests.e2e.residue import nothing_left
 from tests.e2e.test_trunks import answered, office, routing
 from tests.peers.fixtures import Cast
+from tests.peers.programs import Program
 
 NUMBER, LISTED = "+4930901820", "+4930901821"
 ZONE = """\
@@ -51,8 +51,10 @@ async def test_dns_goes_before_the_dial_plan(cast: Cast, tmp_path: Path) -> None
         sets = [x for s in here.gateway.sets for x in ("--set", s)]
         command = [str(Path(sys.executable).parent / "dm-gateway"), "route", f"tel:{LISTED}"]
         command += ["--as", "user:alice", "--config", "conf/dev.yaml", *sets]
-        said = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert f"sip:{LISTED}@stranger.example is at the domain of no trunk" in said.stdout
-        assert f"first {LISTED} by peer, then the trunks above" in said.stdout, said
+        route = Program(command)
+        await route.exited(10)
+        said = "\n".join(route.stdout.seen)
+        assert f"sip:{LISTED}@stranger.example is at the domain of no trunk" in said
+        assert f"first {LISTED} by peer, then the trunks above" in said, said
     finally:
         await nsd.stop()

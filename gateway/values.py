@@ -358,3 +358,5 @@ class LegEnd:
     contacts: tuple[str, ...] = ()
     """Where a 3xx sends its caller (RFC 3261 §8.1.3.4)."""
     retry_after_s: int | None = None
+    why: str = ""
+    """Its Reason header (RFC 3326), as it is to be handed on; empty: none that can be read."""

@@ -11,6 +11,7 @@ import structlog
 from gateway.calls.anchorage import Anchorage
 from gateway.calls.bridge import Bridge
 from gateway.calls.events import Accepted, Connected, Ended, Notice, Ringing
+from gateway.calls.identity_ports import Attestor, IdentityCheck
 from gateway.calls.legs import LegTable
 from gateway.calls.limit_ports import Holds, Ledger
 from gateway.calls.machine import Core, Side, State, call_machine
@@ -21,12 +22,10 @@ from gateway.calls.ports import (
     Anchors,
     AppClients,
     AppMediaPaths,
-    Attestor,
     CallMeters,
     CallRecords,
     Clock,
     DelayedCall,
-    IdentityCheck,
     Locations,
     MediaPool,
     QualityModel,

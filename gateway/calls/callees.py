@@ -31,6 +31,8 @@ from gateway.values import (
     UserAddress,
 )
 
+_ELSEWHERE = Ending(Reason.ANSWERED_ELSEWHERE, Party.CALLEE)
+
 
 class AppCallee(Callee):
     """Rings on every client of a person; the first that accepts has the call."""
@@ -211,11 +213,11 @@ class SipCallee(Callee):
     def on_answered(self, leg: LegId) -> None:
         if self.leg is not None:
             if leg != self.leg:  # two picked up at once: the second one is let go
-                self._close(leg, Reason.ANSWERED_ELSEWHERE)
+                self._close(leg, _ELSEWHERE)
             return
         self.leg = leg
         for other in [o for o in self._open if o != leg]:
-            self._close(other, Reason.ANSWERED_ELSEWHERE)
+            self._close(other, _ELSEWHERE)
         self.room.accept(Acceptance(self.room.now(), "sip_answer", self.address))
         if leg in self._early:
             super().on_media(leg, self._early.pop(leg))
@@ -232,7 +234,7 @@ class SipCallee(Callee):
         if leg == self.leg:
             self.leg = None
             by = Party.CALLEE if end.remote else Party.GATEWAY
-            self.over(Ending(from_answered(end), by))
+            self.over(Ending.of(from_answered(end), by, end))
             return
         if self.leg is not None:
             return
@@ -240,14 +242,14 @@ class SipCallee(Callee):
         if end.code >= 600 or not self._open:
             best = best_failure(self._failures)
             by = Party.CALLEE if best.remote else Party.GATEWAY
-            self.room.end(Ending(from_callee(best), by))
+            self.room.end(Ending.of(from_callee(best), by, best))
 
     def close(self, ending: Ending) -> None:
         for leg in tuple(self._open):
-            self._close(leg, ending.reason)
+            self._close(leg, ending)
 
-    def _close(self, leg: LegId, reason: Reason) -> None:
-        self.room.run("close_leg", close_leg(self.room, leg, reason))
+    def _close(self, leg: LegId, ending: Ending) -> None:
+        self.room.run("close_leg", close_leg(self.room, leg, ending))
 
 
 class EchoCallee(Callee):

@@ -133,11 +133,11 @@ class SipCaller(Caller):
         reason = from_answered(end) if self._answered else from_caller(end)
         self.leg = None
         by = Party.CALLER if end.remote else Party.GATEWAY
-        self.over(Ending(reason, by))
+        self.over(Ending.of(reason, by, end))
 
     def close(self, ending: Ending) -> None:
         if self.leg is not None:
-            self.room.run("close_leg", close_leg(self.room, self.leg, ending.reason))
+            self.room.run("close_leg", close_leg(self.room, self.leg, ending))
 
 
 async def measure(room: Room, side: Side, leg: AppLeg, worker: LegStats) -> None:

@@ -84,7 +84,7 @@ class _Joint(CallSide):
 
     def close(self, ending: Ending) -> None:
         if self._joint is not None and self._joint in self.room.legs:
-            self.room.run("close_leg", close_leg(self.room, self._joint, ending.reason))
+            self.room.run("close_leg", close_leg(self.room, self._joint, ending))
         if self._partner.state is not State.ENDED:
             self._partner.end(Ending(ending.reason, Party.GATEWAY))
 
@@ -167,7 +167,7 @@ class TransferredCaller(JointCaller):
         if self._connected:
             super().close(ending)
         elif self._joint is not None and self._joint in self.room.legs:
-            self.room.run("close_leg", close_leg(self.room, self._joint, ending.reason))
+            self.room.run("close_leg", close_leg(self.room, self._joint, ending))
 
 
 _STATUS = {

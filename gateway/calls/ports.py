@@ -15,7 +15,6 @@ from gateway.calls.record import CallRecord, HistoryPage
 from gateway.values import (
     EXPECTED,
     Address,
-    Attestation,
     CallId,
     Client,
     ClientId,
@@ -35,7 +34,6 @@ from gateway.values import (
     TelAddress,
     Transport,
     UserAddress,
-    Verification,
     WorkerId,
 )
 
@@ -151,8 +149,17 @@ class WorkerLease(Protocol):
 
     async def stop(self, leg: LegId) -> None: ...
 
-    async def close_leg(self, leg: LegId, code: int, text: str, cause: int | None = None) -> None:
-        """BYE, CANCEL or refusal, as its state needs; with a Reason header where ``cause`` is set.
+    async def close_leg(
+        self,
+        leg: LegId,
+        code: int,
+        text: str,
+        cause: int | None = None,
+        *,
+        why: str = "",
+        retry_after_s: int | None = None,
+    ) -> None:
+        """BYE, CANCEL or refusal, as its state needs; its Reason is ``why``, else of ``cause``.
 
         ``leg_closed`` follows.  Idempotent.
         """
@@ -251,38 +258,6 @@ class Locations(Protocol):
         """Current bindings, best ``q`` first."""
 
 
-class Attestor(Protocol):
-    """Vouches for our callers (RFC 8224 §5); implemented by ``stir/``."""
-
-    def sign(self, orig: str, dest: str, level: Attestation, now: float) -> str:
-        """The value of an Identity header.
-
-        ``orig`` and ``dest`` are telephone numbers or SIP URIs, as they stand in From (or
-        P-Asserted-Identity) and To; ``SipSyntaxError`` for what is neither.
-        """
-
-
-class IdentityCheck(Protocol):
-    """Whether a caller's number is vouched for (RFC 8224 §6); implemented by ``stir/``."""
-
-    async def verify(
-        self,
-        identity: Sequence[str],
-        orig: str,
-        dest: str,
-        now: float,
-        date: float | None = None,
-    ) -> Verification:
-        """Judge the fields of a request's Identity header; never raises.
-
-        ``orig`` and ``dest`` as in ``Attestor.sign``; ``date`` is that of the Date header, which
-        the compact form needs.
-        """
-
-    def refusal(self, found: Verification) -> Refuse | None:
-        """How the call is to be refused for it; ``None``: it goes on, marked."""
-
-
 class CallRecords(Protocol):
     """Durable: once the awaitable fires, the record outlives ``kill -9``."""
 
@@ -339,21 +314,6 @@ class EdgeMeters(Protocol):
         """``reason`` is one of a bounded set."""
 
     def registrations(self, count: int) -> None: ...
-
-
-StirResult = Literal[
-    "passed",
-    "none",
-    "stale_date",
-    "bad_identity_info",
-    "unsupported_credential",
-    "invalid_identity_header",
-]
-
-
-class StirMeters(Protocol):
-    def verified(self, result: StirResult) -> None: ...
-    def signed(self, level: Attestation) -> None: ...
 
 
 WorkerState = Literal["starting", "idle", "busy", "draining"]

@@ -10,11 +10,21 @@ from gateway.values import LegEnd, Party, Reason
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why and by whom a call ends; ``retry_after_s`` goes with ``rate_limited``."""
+    """Why and by whom a call ends; ``retry_after_s`` goes with ``rate_limited``.
+
+    ``why`` is what the far end that ended it said in a Reason header, for the other one.
+    """
 
     reason: Reason
     by: Party
     retry_after_s: int | None = None
+    why: str = ""
+
+    @classmethod
+    def of(cls, reason: Reason, by: Party, end: LegEnd) -> Ending:
+        """With what was said as a leg ended."""
+        limited = reason is Reason.RATE_LIMITED
+        return cls(reason, by, end.retry_after_s if limited else None, end.why)
 
 
 @dataclass(frozen=True, slots=True)

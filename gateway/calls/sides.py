@@ -197,11 +197,18 @@ class Callee(CallSide):
         """Ring; ``room.alerting``, ``room.accept`` or ``room.end`` follow."""
 
 
-async def close_leg(room: Room, leg: LegId, reason: Reason) -> None:
+async def close_leg(room: Room, leg: LegId, ending: Ending) -> None:
     """Close a SIP leg with the code that its far end is to see; none that is gone already."""
     if leg in room.legs:
-        said = to_sip(reason)
-        await room.lease.close_leg(leg, said.code, said.text, said.cause)
+        said = to_sip(ending.reason)
+        await room.lease.close_leg(
+            leg,
+            said.code,
+            said.text,
+            said.cause,
+            why=ending.why,
+            retry_after_s=ending.retry_after_s,
+        )
 
 
 def local_uri(address: Address, domain: str) -> SipAddress:

@@ -11,8 +11,9 @@ import structlog
 from twisted.internet.defer import Deferred
 
 from gateway.calls.anchorage import far_of_trunk
+from gateway.calls.identity_ports import Attestor
 from gateway.calls.machine import State
-from gateway.calls.ports import Attestor, Prompt
+from gateway.calls.ports import Prompt
 from gateway.calls.reasons import Ending, Retry, from_answered, from_trunk, retry_of
 from gateway.calls.record import Acceptance
 from gateway.calls.sides import Callee, Room, close_leg
@@ -106,7 +107,7 @@ class TrunkCallee(Callee):
             if not await self._over(way, (hop,)):
                 return
         by = Party.CALLEE if self._last.remote else Party.GATEWAY
-        self.room.end(Ending(from_trunk(self._last), by))
+        self.room.end(Ending.of(from_trunk(self._last), by, self._last))
 
     async def _standing(self, way: Way) -> tuple[tuple[Hop, ...], tuple[Hop, ...]] | None:
         try:
@@ -145,7 +146,7 @@ class TrunkCallee(Callee):
             )
             self._last = end
             if retry is Retry.NONE:
-                self.room.end(Ending(from_trunk(end), Party.CALLEE))
+                self.room.end(Ending.of(from_trunk(end), Party.CALLEE, end))
                 return False
             if retry is Retry.TRUNK:
                 return True
@@ -301,11 +302,12 @@ class TrunkCallee(Callee):
         if self._confirming and end.remote:
             self.room.end(Ending(Reason.NO_ANSWER, by))  # nobody pressed 1
         else:
-            self.over(Ending(from_answered(end) if answered else from_trunk(end), by))
+            reason = from_answered(end) if answered else from_trunk(end)
+            self.over(Ending.of(reason, by, end))
 
     def close(self, ending: Ending) -> None:
         if self._trying is not None and self._trying in self.room.legs:
-            self.room.run("close_leg", close_leg(self.room, self._trying, ending.reason))
+            self.room.run("close_leg", close_leg(self.room, self._trying, ending))
 
     def released(self) -> None:
         self._let_go()

@@ -131,9 +131,15 @@ class Stop(Command):
 
 
 class CloseLeg(Command):
-    """``cause`` 0: no Reason header."""
+    """``why`` is a Reason header's value; empty, or ``retry_after_s`` 0: no such header."""
 
-    arguments = [_LEG, (b"code", Integer()), (b"text", Unicode()), (b"cause", Integer())]
+    arguments = [
+        _LEG,
+        (b"code", Integer()),
+        (b"text", Unicode()),
+        (b"why", Unicode()),
+        (b"retry_after_s", Integer()),
+    ]
     errors = _ERRORS
 
 
@@ -246,6 +252,7 @@ class LegClosed(Command):
         (b"cause", Integer()),
         (b"contacts", Unicode()),  # one a line
         (b"retry_after_s", Integer()),  # below 0: not said
+        (b"why", Unicode()),
         (b"has_stats", Boolean()),
         *_STATS,
     ]

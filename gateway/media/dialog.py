@@ -21,6 +21,12 @@ _SOURCE: Final = re.compile(rf"^{SOURCE_MARK}:\s*(\S+)\s*$", re.I | re.M)
 _CONTACT: Final = re.compile(r"^(?:Contact|m)\s*:[^\r\n<]*<([^>\r\n]+)>", re.I | re.M)
 _RETRY_AFTER: Final = re.compile(r"^Retry-After\s*:\s*(\d{1,6})", re.I | re.M)
 _MOVED: Final = re.compile(r"^SIP/2\.0 (3\d\d) ?([^\r\n]*)", re.I)
+_REASON: Final = re.compile(r"^Reason[ \t]*:[ \t]*([^\r\n]*)", re.I | re.M)
+_ONE_REASON: Final = re.compile(
+    r"[A-Za-z0-9.\-]{1,16}[ \t]*;[ \t]*cause[ \t]*=[ \t]*\d{1,3}"
+    r'(?:[ \t]*;[ \t]*text[ \t]*=[ \t]*"[^"\\\x00-\x1f\x7f]{0,80}")?',
+    re.I,
+)
 _CAUSE: Final = re.compile(r"^Reason:\s*SIP\s*;\s*cause\s*=\s*(\d{3})", re.I | re.M)
 
 
@@ -129,6 +135,14 @@ def cause_of(message: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def reason_of(message: str) -> str:
+    """Its Reason headers as one, what cannot be read left out (RFC 3326 §2)."""
+    head = message.partition("\r\n\r\n")[0]
+    values = [m[0] for line in _REASON.findall(head) for m in [_ONE_REASON.match(line)] if m]
+    return ", ".join(values[:_MAX_REASONS])
+
+
+_MAX_REASONS: Final = 3
 _MAX_CONTACTS: Final = 5
 
 
@@ -148,6 +162,7 @@ def end_of(info: Any, message: str, *, remote: bool) -> LegEnd:
         cause=cause_of(message),
         contacts=tuple(uri[:400] for uri in contacts[:_MAX_CONTACTS]),
         retry_after_s=int(retry[1]) if retry else None,
+        why=reason_of(message),
     )
 
 

@@ -128,10 +128,26 @@ class Lease:
     async def stop(self, leg: LegId) -> None:
         await self._ask(c.Stop, leg=leg)
 
-    async def close_leg(self, leg: LegId, code: int, text: str, cause: int | None = None) -> None:
+    async def close_leg(
+        self,
+        leg: LegId,
+        code: int,
+        text: str,
+        cause: int | None = None,
+        *,
+        why: str = "",
+        retry_after_s: int | None = None,
+    ) -> None:
         if self._process.ended or self._released:
             return
-        await self._ask(c.CloseLeg, leg=leg, code=code, text=text, cause=cause or 0)
+        await self._ask(
+            c.CloseLeg,
+            leg=leg,
+            code=code,
+            text=text,
+            why=why or (f"SIP;cause={cause}" if cause else ""),
+            retry_after_s=retry_after_s or 0,
+        )
 
     async def notify(self, leg: LegId, code: int, text: str, *, final: bool) -> None:
         await self._ask(c.Notify, leg=leg, code=code, text=text, final=final)

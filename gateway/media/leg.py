@@ -276,11 +276,11 @@ class Leg:
 
     # -- the end
 
-    def close(self, code: int, text: str, cause: int) -> None:
+    def close(self, code: int, text: str, why: str = "", retry_after_s: int = 0) -> None:
         """BYE, CANCEL or a final refusal, as the call's state needs.  Idempotent."""
         if self._asked is not None or self._closed:
             return
-        self._asked = LegEnd(code, text, remote=False, cause=cause or None)
+        self._asked = LegEnd(code, text, remote=False)
         self.stats()
         self.stop_playing()
         if self._call is None:
@@ -290,9 +290,11 @@ class Leg:
         if self._incoming and self._state() in _UNANSWERED:
             prm.statusCode = code if 300 <= code <= 699 else 480  # a 2xx would be an acceptance
             prm.reason = text
+            if retry_after_s:
+                prm.txOption.headers.append(header("Retry-After", str(retry_after_s)))
         # a BYE or CANCEL gets no reason text: PJSIP would add a Reason header of its own
-        if cause:
-            prm.txOption.headers.append(header("Reason", f"SIP;cause={cause}"))
+        if why:
+            prm.txOption.headers.append(header("Reason", why))
         try:
             self._call.hangup(prm)
         except pj.Error:
@@ -396,7 +398,7 @@ class Leg:
         chosen = next((m for m in found if m.status != pj.PJSUA_CALL_MEDIA_NONE), found[0])
         status = chosen.status
         if status == pj.PJSUA_CALL_MEDIA_ERROR:
-            self._reports.later(0, lambda: self.close(488, "Not Acceptable Here", 488))
+            self._reports.later(0, lambda: self.close(488, "Not Acceptable Here", "SIP;cause=488"))
             return
         if status == pj.PJSUA_CALL_MEDIA_NONE:
             return

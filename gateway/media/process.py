@@ -111,6 +111,7 @@ class _Channel(AMP):
         cause: int,
         contacts: str,
         retry_after_s: int,
+        why: str,
         has_stats: bool,
         **figures: Any,
     ) -> dict[str, Any]:
@@ -123,6 +124,7 @@ class _Channel(AMP):
             stats,
             tuple(contacts.split("\n")) if contacts else (),
             None if retry_after_s < 0 else retry_after_s,
+            why,
         )
         self._worker.on_closed(LegId(leg), end)
         return {}

@@ -151,10 +151,10 @@ class Worker(AMP):
             try:
                 leg.answer(200)
             except ValueError:
-                leg.close(488, "Not Acceptable Here", 0)
+                leg.close(488, "Not Acceptable Here")
             return
         if unusable(message) or not leg.takes(message):
-            leg.close(488, "Not Acceptable Here", 0)
+            leg.close(488, "Not Acceptable Here")
         else:
             self.leg_state(name, "incoming", 0)
 
@@ -352,10 +352,12 @@ class Worker(AMP):
         return {}
 
     @c.CloseLeg.responder
-    def close_leg(self, leg: str, code: int, text: str, cause: int) -> dict[str, Any]:
+    def close_leg(
+        self, leg: str, code: int, text: str, why: str, retry_after_s: int
+    ) -> dict[str, Any]:
         self._expected.pop(leg, None)
         if leg in self._legs:
-            self._legs[leg].close(code, text, cause)
+            self._legs[leg].close(code, text, why, retry_after_s)
         return {}
 
     @c.Will.responder
@@ -423,6 +425,7 @@ class Worker(AMP):
             cause=end.cause or 0,
             contacts="\n".join(end.contacts),
             retry_after_s=-1 if end.retry_after_s is None else end.retry_after_s,
+            why=end.why,
             has_stats=end.stats is not None,
             **figures_of(stats),
         )
@@ -442,7 +445,7 @@ class Worker(AMP):
         leg = self._legs.get(name)
         if leg is not None:
             self._forget(name)
-            leg.close(488, "Not Acceptable Here", 0)
+            leg.close(488, "Not Acceptable Here")
 
     def _forget(self, name: str) -> None:
         self._legs.pop(name, None)
@@ -469,7 +472,7 @@ class Worker(AMP):
                 continue
             leg.silent_s += self._options.stats_interval_s
             if leg.silent_s >= self._options.rtp_timeout_s:
-                leg.close(408, "No RTP", 488)
+                leg.close(408, "No RTP", "SIP;cause=488")
 
 
 def _wait(delay_s: float) -> Deferred[None]:

@@ -16,7 +16,8 @@ from prometheus_client import (
 from prometheus_client.exposition import generate_latest
 
 from gateway import __version__
-from gateway.calls.ports import QualityModel, StirResult, WorkerState
+from gateway.calls.identity_ports import StirResult
+from gateway.calls.ports import QualityModel, WorkerState
 from gateway.observe.product import TALK_S, ProductMetrics
 from gateway.values import Attestation, Direction, LegKind, LegStats, Reason, StreamStats
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.calls.ports import StirResult
+from gateway.calls.identity_ports import StirResult
 from gateway.errors import GatewayError
 
 RESPONSES: Final[Mapping[StirResult, tuple[int, str]]] = {

@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway.calls.ports import StirMeters
+from gateway.calls.identity_ports import StirMeters
 from gateway.errors import CannotStart
 from gateway.settings import StirSection
 from gateway.sip.passport import SHAKEN, Passport, identity_value, party

@@ -8,7 +8,8 @@ from typing import Any, Final
 import structlog
 from twisted.internet.defer import Deferred, gatherResults
 
-from gateway.calls.ports import Refuse, StirMeters
+from gateway.calls.identity_ports import StirMeters
+from gateway.calls.ports import Refuse
 from gateway.settings import StirSection
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.passport import (

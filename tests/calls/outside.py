@@ -130,7 +130,9 @@ class Lease:
     async def stop(self, leg: LegId) -> None:
         self._do("stop", leg)
 
-    async def close_leg(self, leg: LegId, code: int, text: str, cause: int | None = None) -> None:
+    async def close_leg(
+        self, leg: LegId, code: int, text: str, cause: int | None = None, **said: object
+    ) -> None:
         self._do("close", leg, code, cause)
         if leg in self.known:  # a worker says nothing of legs it never had
             self.known.discard(leg)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 
 from tests import audio
 from tests.e2e.residue import nothing_left
@@ -364,3 +365,31 @@ async def test_a_trunk_may_not_transfer_unless_it_is_set(one: Office, cast: Cast
         assert refused.code == 403
         await alice.hangup(call)
         await leg.got("BYE")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_carrier_says_reaches_a_sip_caller(cast: Cast) -> None:
+    here = await office(cast, [{"name": "main"}], routing("main"))
+    phone = await cast.registered(here.gateway)
+    carrier = here.carriers["main"]
+    async with nothing_left(here.gateway):
+        call = phone.call(f"sip:{NUMBER}@dm.localhost", phone.stream())
+        admitted = Deferred.fromCoroutine(call.admitted())  # with the carrier's first word
+        leg = await carrier.incoming()
+        assert leg.invite is not None
+        said = (("retry-after", "30"), ("reason", 'Q.850;cause=42;text="congestion"'))
+        carrier.send(SipPhone.refusal(leg.invite, 503, *said))
+        await admitted
+        final = await call.final()
+        assert (final.code, final.get("retry-after")) == (503, "30")
+        assert final.get("reason") == 'Q.850;cause=42;text="congestion"'
+        call.ack(final)
+        seen = carrier.messages.mark()
+        call = phone.call(f"sip:{NUMBER}@dm.localhost", phone.stream())
+        admitted = Deferred.fromCoroutine(call.admitted())
+        leg = await answered(carrier, since=seen)
+        await admitted
+        await call.answered()
+        await leg.in_dialog("BYE", "", ("reason", "Q.850;cause=16"))
+        ended = await call.got("BYE")
+        assert ended.get("reason") == "Q.850;cause=16"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.calls.ports import StirResult
+from gateway.calls.identity_ports import StirResult
 from gateway.settings import StirSection
 from gateway.sip.passport import Passport, identity_value, party
 from gateway.stir.verifier import Verifier

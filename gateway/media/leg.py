@@ -280,7 +280,7 @@ class Leg:
         """BYE, CANCEL or a final refusal, as the call's state needs.  Idempotent."""
         if self._asked is not None or self._closed:
             return
-        self._asked = LegEnd(code, text, remote=False)
+        self._asked = LegEnd(code, text, remote=False, why=why)
         self.stats()
         self.stop_playing()
         if self._call is None:

@@ -350,7 +350,7 @@ async def test_a_leg_without_rtp_is_closed(make_scene: MakeScene) -> None:
     assert not scene.told.all("closed")
     stream.quiet()
     end = await scene.told.that("closed", "a", 3)
-    assert (end.code, end.text, end.remote, end.cause) == (408, "No RTP", False, 488)
+    assert (end.code, end.text, end.remote, end.why) == (408, "No RTP", False, "SIP;cause=488")
     assert not scene.told.all("closed", "b"), "who holds us sends nothing, and may"
 
 

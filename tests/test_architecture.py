@@ -38,6 +38,7 @@ FLOORS = {
     "errors": 0,
     "values": 0,
     "settings": 0,
+    "hours": 1,
     "sip": 1,
     "policy": 2,
     "routing": 2,

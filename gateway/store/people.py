@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -14,21 +16,27 @@ from sqlalchemy import (
     and_,
     delete,
     func,
+    insert,
     literal,
+    or_,
     select,
     union_all,
+    update,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from gateway.calls.people_ports import Block, BlockPage, ContactEntry, ContactPage, PeopleFacts
 from gateway.errors import NotAllowed
+from gateway.policy.age import day_began
 from gateway.policy.identity import Identity
 from gateway.policy.people import Claims, Person, Preferences
-from gateway.settings import PeopleSection
+from gateway.policy.permission import FirstContact
+from gateway.settings import AgeSection, PeopleSection
 from gateway.store.database import Database
 from gateway.store.rows import address_of
-from gateway.store.schema import blocks, contacts, people, people_settings
+from gateway.store.schema import blocks, contacts, people, people_settings, strangers
+from gateway.store.talk import talked_s
 from gateway.values import Address, Principal
 
 _PREFERENCES: Final = TypeAdapter(Preferences)
@@ -37,23 +45,66 @@ _SEEN_EVERY_S: Final = 86_400.0
 
 
 class PeopleStore:
-    def __init__(self, database: Database, settings: PeopleSection) -> None:
+    def __init__(self, database: Database, settings: PeopleSection, age: AgeSection) -> None:
         self._database = database
         self._settings = settings
+        self._age = age
 
     # -- People
 
     async def facts(self, caller: Identity, callee: Identity, now: float) -> PeopleFacts:
-        """Two statements, of one state of the database."""
+        """A few statements by key, of one state of the database."""
         of_both = _of([h for h in (caller.handle, callee.handle) if h is not None])
         ties = union_all(_ties(caller, callee), _ties(callee, caller))
 
         def read(connection: Connection) -> PeopleFacts:
             known = {row.handle: row for row in connection.execute(of_both)}
             tied = {(row.owner, row.kind) for row in connection.execute(ties)}
-            return PeopleFacts(_person(caller, known, tied), _person(callee, known, tied))
+            one, other = (
+                self._counted(connection, who, _person(who, known, tied), now)
+                for who in (caller, callee)
+            )
+            return PeopleFacts(one, other, self._first_contact(connection, caller, callee, now))
 
         return await self._database.read(read)
+
+    def _counted(self, connection: Connection, who: Identity, person: Person, now: float) -> Person:
+        since = day_began(person, self._age, now)
+        if since is None:
+            return person
+        return replace(person, talked_s=talked_s(connection, who, since, now))
+
+    def _first_contact(
+        self, connection: Connection, caller: Identity, callee: Identity, now: float
+    ) -> tuple[object, ...]:
+        if not self._settings.stranger_rings or callee.handle is None:
+            return ()
+        row = connection.execute(select(strangers).where(_between(caller, callee))).first()
+        fresh = row is not None and now - row.last_at < self._settings.stranger_wait_s
+        return (FirstContact(row.rings if row is not None and fresh else 0),)
+
+    async def rang(self, caller: Identity, callee: Identity, now: float) -> None:
+        wait_s = self._settings.stranger_wait_s
+        fresh = strangers.c.last_at > now - wait_s
+        again = (
+            update(strangers)
+            .where(_between(caller, callee), fresh)
+            .values(rings=strangers.c.rings + 1, last_at=now)
+        )
+        first = insert(strangers).values(
+            caller=str(caller.person), callee=str(callee.person), rings=1, last_at=now
+        )
+
+        def note(connection: Connection) -> None:
+            if not connection.execute(again).rowcount:
+                connection.execute(delete(strangers).where(~fresh))
+                connection.execute(first)
+
+        await self._database.write(note)
+
+    async def answered(self, caller: Identity, callee: Identity) -> None:
+        gone = delete(strangers).where(or_(_between(caller, callee), _between(callee, caller)))
+        await self._database.write(lambda c: c.execute(gone).rowcount)
 
     # -- PeopleBook
 
@@ -131,8 +182,8 @@ class PeopleStore:
 
     async def block(self, owner: str, who: Address, now: float) -> None:
         most = self._settings.blocks_per_user
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        row = insert(blocks).values(owner=owner, who=str(who), created_at=now)
+        upsert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        row = upsert(blocks).values(owner=owner, who=str(who), created_at=now)
 
         def put(connection: Connection) -> None:
             connection.execute(row.on_conflict_do_nothing())
@@ -149,10 +200,15 @@ class PeopleStore:
         return await self._database.read(lambda c: list(c.execute(query)))
 
     def _upsert(self, connection: Connection, table: Table, row: dict[str, Any], *key: str) -> None:
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        statement = insert(table).values(row)
+        upsert = sqlite_insert if self._database.is_sqlite else postgresql_insert
+        statement = upsert(table).values(row)
         changed = {name: value for name, value in row.items() if name not in key}
         connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
+
+
+def _between(caller: Identity, callee: Identity) -> ColumnElement[bool]:
+    one, other = str(caller.person), str(callee.person)
+    return and_(strangers.c.caller == one, strangers.c.callee == other)
 
 
 def _of(handles: list[str]) -> Select[Any]:

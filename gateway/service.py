@@ -17,11 +17,13 @@ from twisted.python.failure import Failure
 
 from gateway import __version__
 from gateway.app.http import AppServer
+from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.calls.call import Outside
 from gateway.calls.registry import CallRegistry
 from gateway.calls.review_ports import Report
+from gateway.calls.rollout import Rollout
 from gateway.calls.trunk_ports import Enum
 from gateway.dns.resolver import Resolver
 from gateway.edge.edge import Edge
@@ -37,9 +39,8 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.mos import EModel
 from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
-from gateway.policy.chain import Chain, load_rules
 from gateway.policy.identity import Identities
-from gateway.policy.limits import limit_bounds, limit_rules
+from gateway.policy.rules import chain_of
 from gateway.routing.dialplan import compile_plan
 from gateway.routing.enum import domains_of
 from gateway.settings import DnsSection, Settings, secret
@@ -52,6 +53,7 @@ from gateway.store.limits import LimitStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.reviews import ReviewStore
+from gateway.store.switches import SwitchStore
 from gateway.store.usage import WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason, UserAddress
@@ -104,6 +106,7 @@ class Service:
         self._pool: Pool | None = None
         self._engines: Rtpengines | None = None
         self.calls: CallRegistry | None = None
+        self.rollout: Rollout | None = None
         self._serving = False
         self._writable = True
         self._checking = LoopingCall(self._check_store)
@@ -157,7 +160,10 @@ class Service:
         await life.start("rtpengine", engines.start, engines.stop)
         sessions = Sessions(s.app, reactor)
         pins = PinStore(self._database, s.dialin)
-        people = PeopleStore(self._database, s.people)
+        people = PeopleStore(self._database, s.people, s.age)
+        whose = Identities(s)
+        self.rollout = rollout = Rollout(s.rollout, SwitchStore(self._database), reactor.seconds)
+        await rollout.refresh()
         limits = LimitStore(self._database, s.limits, self.metrics)
         self.calls = calls = CallRegistry(
             Outside(
@@ -170,8 +176,9 @@ class Service:
                 pins=pins,
                 dialin=s.dialin,
                 people=people,
-                identities=Identities(s),
-                chain=Chain((*load_rules(s.calls), *limit_rules(s.limits)), limit_bounds(s.limits)),
+                identities=whose,
+                chain=chain_of(s),
+                fact_sources=(rollout,),
                 limits=s.limits,
                 enum=Enum(resolver, domains_of(s.trunks)) if s.routing.enum else None,
                 ledger=limits,
@@ -204,8 +211,9 @@ class Service:
         reviews = ReviewMethods(
             ReviewStore(self._database), self._store, self.metrics, reactor.seconds, reported
         )
+        mine = PeopleMethods(people, whose, rollout.includes, s.calls.ring_s, reactor.seconds)
         http = AppServer(
-            s, reactor, sessions, calls, self._store, pins, reviews, people, self.not_ready, pages
+            s, reactor, sessions, calls, self._store, pins, reviews, mine, self.not_ready, pages
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -225,6 +233,11 @@ class Service:
 
     async def _check_store(self) -> None:
         self._writable = await self._database.writable()
+        if self._writable and self.rollout is not None:
+            try:
+                await self.rollout.refresh()
+            except StoreUnavailable as e:
+                log.warning("rollout_not_refreshed", error=str(e))
 
     async def _count_callers(self) -> None:
         try:

@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from gateway.settings import (
     Account,
     HeaderRules,
+    NumberRule,
     OwnNumber,
     Period,
     Route,
@@ -38,6 +39,7 @@ FLOORS = {
     "errors": 0,
     "values": 0,
     "settings": 0,
+    "hours": 1,
     "sip": 1,
     "policy": 2,
     "routing": 2,
@@ -269,6 +271,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "trunks[]": Trunk,
     "trunks[].register": TrunkRegistration,
     "trunks[].headers": HeaderRules,
+    "regions.numbers[]": NumberRule,
     "routing.numbers[]": OwnNumber,
     "routing.routes[]": Route,
     "routing.routes[].trunks[]": RouteTrunk,

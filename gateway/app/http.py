@@ -9,9 +9,7 @@ from typing import Any, Protocol
 import structlog
 from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
-from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
 from gateway.app.dm_socket import DmSocketFactory, Room
@@ -22,13 +20,11 @@ from gateway.app.pin_methods import PinMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import Tokens
-from gateway.calls.people_ports import PeopleBook
 from gateway.calls.pin_ports import Pins
 from gateway.calls.ports import Clock, DmCalls, History
-from gateway.errors import CannotStart, GatewayError
-from gateway.policy.identity import Identities
+from gateway.errors import CannotStart
 from gateway.settings import Settings
-from gateway.values import HostPort, Principal
+from gateway.values import HostPort
 
 log = structlog.get_logger()
 
@@ -112,7 +108,7 @@ class AppServer:
         history: History,
         pins: Pins,
         reviews: ReviewMethods,
-        people: PeopleBook,
+        people: PeopleMethods,
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
         clock: Clock | None = None,
@@ -123,9 +119,6 @@ class AppServer:
         self._ready = ready
         self._port: Any = None  # an IListeningPort
         sessions.watcher = calls
-        self._book = people
-        self._now = (clock or reactor).seconds
-        mine = PeopleMethods(people, Identities(settings), settings.calls.ring_s, reactor.seconds)
         room = Room(
             section=settings.app,
             ice_servers=[dict(server) for server in settings.webrtc.ice_servers],
@@ -133,20 +126,15 @@ class AppServer:
             tokens=Tokens(settings.app.token, (clock or reactor).seconds),
             sessions=sessions,
             methods=Methods(
-                calls, history, sessions, PinMethods(pins, reactor.seconds), reviews, mine
+                calls, history, sessions, PinMethods(pins, reactor.seconds), reviews, people
             ),
-            seen=self._seen,
+            seen=people.seen,
             origins=Origins(settings.http.allowed_origins),
         )
         socket = WebSocketResource(DmSocketFactory(room, reactor))
         self._site = Site(_routes(socket, pages, ready).resource(), timeout=IDLE_S)
         self._site.requestFactory = BoundedRequest
         self._site.displayTracebacks = False
-
-    def _seen(self, principal: Principal) -> None:
-        """Kept for calls to people who are not signed in; a call judges by the token itself."""
-        kept = Deferred.fromCoroutine(self._book.seen(principal, self._now()))
-        kept.addErrback(lambda f: log.error("claims_not_kept", error=_message(f)))
 
     @property
     def address(self) -> HostPort:
@@ -176,11 +164,6 @@ class AppServer:
         if port is not None:
             await port.stopListening()
         self._sessions.stop()
-
-
-def _message(failure: Failure) -> str:
-    failure.trap(GatewayError)
-    return failure.getErrorMessage()
 
 
 def _routes(socket: Any, pages: Mountable, ready: Callable[[], Sequence[str]]) -> Klein:

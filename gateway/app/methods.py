@@ -26,6 +26,20 @@ Work = Callable[[], Awaitable[Result]]
 
 LONG: Final = frozenset({"call.dtmf", "call.transfer"})
 """Methods that may take seconds and must not hold up the client's others."""
+UNDER_WAY: Final = frozenset(
+    {
+        "call.accept",
+        "call.decline",
+        "call.hangup",
+        "call.mute",
+        "call.hold",
+        "call.dtmf",
+        "call.media",
+        "call.feedback",
+        "call.report",
+    }
+)
+"""Methods about a call that there is: whoever is taken out of the rollout meanwhile can end it."""
 _BUSY_RETRY_S = 1.0
 
 
@@ -39,6 +53,7 @@ class Methods:
         reviews: ReviewMethods,
         people: PeopleMethods,
     ) -> None:
+        self._included = people.included
         self._calls = calls
         self._history = history
         self._sessions = sessions
@@ -73,7 +88,8 @@ class Methods:
             tell(refusal(RateLimited("requests that wait for their turn", _BUSY_RETRY_S)))
 
         reader = self._readers.get(request.method)
-        if reader is None:
+        here = request.method in UNDER_WAY or self._included(session.client.principal)
+        if reader is None or not here:
             tell(RpcFailure(rpc.METHOD_NOT_FOUND, "no such method"))
             return
         try:
@@ -188,6 +204,8 @@ def _history_item(item: HistoryItem) -> Result:
         out["connected_at"] = item.connected_at
     if item.reason is not None:
         out["reason"] = str(item.reason)
+    if item.rule is not None:
+        out["rule"] = item.rule
     return out
 
 

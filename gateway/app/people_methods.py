@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
 from gateway.app import messages, rpc
 from gateway.app import people_messages as params_of
 from gateway.calls.people_ports import PeopleBook
+from gateway.errors import GatewayError
 from gateway.policy.identity import Identities
 from gateway.policy.people import Preferences, QuietHours
-from gateway.values import Address, Client
+from gateway.values import Address, Client, Principal
+
+log = structlog.get_logger()
 
 Result = dict[str, Any]
 Work = Callable[[], Awaitable[Result]]
@@ -18,15 +25,20 @@ Reader = Callable[[Client, Any], Work]
 
 
 class PeopleMethods:
-    """``ring_s`` is how long a call rings whose callee has set nothing."""
+    """``included`` says who has calls at all.
+
+    ``ring_s`` is how long a call rings whose callee has set nothing.
+    """
 
     def __init__(
         self,
         book: PeopleBook,
         identities: Identities,
+        included: Callable[[Principal], bool],
         ring_s: float,
         now: Callable[[], float],
     ) -> None:
+        self.included = included
         self._book = book
         self._identities = identities
         self._ring_s = ring_s
@@ -43,6 +55,14 @@ class PeopleMethods:
             "blocks.add": self._block,
             "blocks.remove": self._unblock,
         }
+
+    def seen(self, principal: Principal) -> None:
+        """Keep what a token says, for calls to people who are not signed in.
+
+        A call of who is judges by the token itself.
+        """
+        kept = Deferred.fromCoroutine(self._book.seen(principal, self._now()))
+        kept.addErrback(_not_kept)
 
     # -- settings
 
@@ -153,6 +173,11 @@ class PeopleMethods:
     def _another(self, client: Client, field: str, address: Address) -> None:
         if self._identities.person(address) == client.principal.address:
             raise rpc.bad_fields([(field, "is your own")])
+
+
+def _not_kept(failure: Failure) -> None:
+    why = failure.value if isinstance(failure.value, GatewayError) else failure.getTraceback()
+    log.error("claims_not_kept", error=str(why))
 
 
 def _paged(name: str, entries: list[Result], after: str | None) -> Result:

@@ -39,7 +39,7 @@ from gateway.calls.tasks import Tasks
 from gateway.calls.trunk_ports import Carriers, Enum
 from gateway.errors import GatewayError, WrongState
 from gateway.policy.chain import Chain
-from gateway.policy.identity import Identities
+from gateway.policy.identity import Identities, Identity
 from gateway.routing.dialplan import DialPlan
 from gateway.settings import CallsSection, DialInSection, LimitsSection
 from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
@@ -94,6 +94,10 @@ class Terms:
 
     ring_s: float
     longest_s: float
+    first_contact: bool = False
+    """The caller is a stranger to the callee: how often they ring in vain is counted."""
+    silent: bool = False
+    """It rings nowhere; see ``silent_callee``."""
 
 
 class Departure(Protocol):
@@ -121,7 +125,7 @@ class Call:
         self, outside: Outside, record: CallRecord, gone: Callable[[Call], None], terms: Terms
     ) -> None:
         self._outside = outside
-        self._terms = terms
+        self.terms = terms
         self.id: CallId = record.call
         self.record = record
         self._gone = gone
@@ -163,8 +167,14 @@ class Call:
             return
         self._started = True
         self._disarm("arrival")
-        self._arm("ring", self._terms.ring_s, Ending(self.callee.unanswered, Party.GATEWAY))
+        self._arm("ring", self.terms.ring_s, Ending(self.callee.unanswered, Party.GATEWAY))
         self.callee.alert()
+
+    @property
+    def identities(self) -> tuple[Identity, Identity]:
+        """Of the caller and of the callee."""
+        of = self._outside.identities.of
+        return of(self.record.caller, self.trunk), of(self.record.callee)
 
     async def save(self) -> None:
         await self._outside.records.save(self.record)
@@ -189,7 +199,7 @@ class Call:
 
     @property
     def ring_expires(self) -> float:
-        return self.record.created_at + self._terms.ring_s
+        return self.record.created_at + self.terms.ring_s
 
     def now(self) -> float:
         return self._outside.clock.seconds()
@@ -286,6 +296,10 @@ class Call:
         self.record = replace(self.record, ringing_at=self.now())
         self._outside.meters.call_seen(self.record.direction)
         self._words.run("record", self.save())
+        if self.terms.first_contact:
+            self._words.run(
+                "first_contact", self._outside.people.rang(*self.identities, self.now())
+            )
         self.caller.ring()
         self.caller.tell(Ringing(call=self.id))
 
@@ -299,6 +313,8 @@ class Call:
         self.record = replace(self.record, callee_accepted=acceptance)
         self._outside.meters.call_accepted(self.record.direction)
         self._words.run("record", self._tell_accepted(acceptance))
+        if self.terms.first_contact:
+            self._words.run("first_contact", self._outside.people.answered(*self.identities))
 
     async def _tell_accepted(self, acceptance: Acceptance) -> None:
         await self.save()
@@ -330,7 +346,7 @@ class Call:
     def tell_connected(self) -> None:
         self._disarm("setup")
         limit = Ending(Reason.LIMIT_REACHED, Party.GATEWAY)
-        self._arm("limit", self._terms.longest_s, limit)
+        self._arm("limit", self.terms.longest_s, limit)
         self._announce_limit()
         sides = {Side.CALLER: self.caller, Side.CALLEE: self.callee}
         self._bridge = Bridge(self.id, self.lease, sides, self._outside.quality)
@@ -348,7 +364,7 @@ class Call:
 
     def _announce_limit(self) -> None:
         """Those who talk are told some time before their call is ended."""
-        longest_s = self._terms.longest_s
+        longest_s = self.terms.longest_s
         notice_s = min(self._outside.limits.notice_s, longest_s)
         if notice_s == 0:
             return

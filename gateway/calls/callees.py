@@ -80,6 +80,8 @@ class AppCallee(Callee):
 
     def gone(self, client: ClientId) -> None:
         """A ringing client vanished for good; the call ends with the last of them."""
+        if not self.owns(client):
+            return
         if client == self._winner:
             self.room.end(Ending(Reason.NETWORK_LOST, Party.CALLEE))
             return

@@ -13,22 +13,25 @@ from gateway.calls.directory import shown
 from gateway.calls.machine import Side
 from gateway.calls.record import Means
 from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
-from gateway.policy.identity import Identities
 from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
+from gateway.policy.permission import OWN_BLOCK, FirstContact, stranger
 from gateway.routing.numbers import country_of
-from gateway.routing.targets import Group, Target, Telephone
+from gateway.routing.targets import Group, NoRoute, Target, Telephone
 from gateway.values import (
     Address,
     NumberClass,
     Principal,
     Reason,
     ServiceAddress,
+    TelAddress,
     UserAddress,
     Verification,
 )
 
 log = structlog.get_logger()
+
+_NOT_TOLD = (None, Reason.BUSY, Reason.UNREACHABLE, Reason.UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +70,27 @@ class Judgement:
 
     @property
     def refused(self) -> bool:
-        """The caller is told that it may not be; a busy callee's call is made, and ends."""
-        return self.verdict.reason not in (None, Reason.BUSY, Reason.UNAVAILABLE)
+        """The caller is told that it may not be; else it is a call, however it ends."""
+        return self.verdict.reason not in _NOT_TOLD
 
 
 class Occupancy:
     """How many calls each person is in, whatever they call with."""
 
-    def __init__(self, identities: Identities) -> None:
-        self._identities = identities
+    def __init__(self) -> None:
         self._calls: Counter[Address] = Counter()
 
     def calls(self, person: Address) -> int:
         return self._calls[person]
 
     def enter(self, call: Call) -> None:
-        self._calls.update(self._people_in(call))
+        self._calls.update(_people_in(call))
 
     def leave(self, call: Call) -> None:
-        for person in self._people_in(call):
+        for person in _people_in(call):
             self._calls[person] -= 1
             if self._calls[person] <= 0:
                 del self._calls[person]
-
-    def _people_in(self, call: Call) -> tuple[Address, Address]:
-        record, of = call.record, self._identities.of
-        return of(record.caller, call.trunk).person, of(record.callee).person
 
 
 class Judging:
@@ -111,7 +109,14 @@ class Judging:
         if not found.verdict.allowed:
             return found
         trunk = call.trunk if side is Side.CALLEE else None
-        return await self.judge(Asked(staying.address, to, found.target, means, trunk=trunk))
+        asked = Asked(staying.address, to, found.target, means, trunk=trunk)
+        found = await self.judge(asked)
+        if found.verdict.rule != OWN_BLOCK:
+            return found
+        # whom the one who stays has blocked is no business of the one who leaves
+        verdict = replace(found.verdict, reason=Reason.UNAVAILABLE, text="")
+        terms = replace(found.terms, silent=True)
+        return replace(found, verdict=verdict, terms=terms, silent=_silent(asked, verdict))
 
     async def judge(self, asked: Asked) -> Judgement:
         """``GatewayError`` where the facts cannot be had.
@@ -150,38 +155,42 @@ class Judging:
         facts = await self._facts(asked, callee, usage)
         members = target.members if isinstance(target, Group) else ()
         of_members = [(member, await self._facts(asked, member, usage)) for member in members]
-        verdict, longest_s = self._verdict(asked, callee, facts)
-        found = self._judgement(asked, verdict, facts.callee, longest_s)
+        attempt = self._attempt(asked, callee, facts)
+        verdict = self._outside.chain.judge(attempt)
+        found = Judgement(verdict, target, self._terms(attempt, verdict), _silent(asked, verdict))
         if not isinstance(target, Group) or not verdict.allowed:
             return found
-        verdicts = {m: self._verdict(asked, m, of_member)[0] for m, of_member in of_members}
+        verdicts = {
+            member: self._outside.chain.judge(self._attempt(asked, member, its))
+            for member, its in of_members
+        }
         rung = tuple(m for m, v in verdicts.items() if v.allowed or v.silent)
         if not rung:
             return replace(found, verdict=next(iter(verdicts.values())))
         silent = frozenset(m for m in rung if verdicts[m].silent)
         if len(silent) == len(rung):
-            found = replace(found, verdict=verdicts[rung[0]])
+            terms = replace(found.terms, silent=True)
+            found = replace(found, verdict=verdicts[rung[0]], terms=terms)
         return replace(found, target=replace(target, members=rung), silent=silent)
 
-    def _judgement(
-        self, asked: Asked, verdict: Verdict, callee: Person, longest_s: float
-    ) -> Judgement:
-        ring_s = callee.preferences.ring_seconds or self._outside.settings.ring_s
-        target = asked.target
-        silent: frozenset[Address] = frozenset()
-        if verdict.silent and isinstance(target, Address):
-            silent = frozenset({target})
-        elif verdict.silent and isinstance(target, Telephone):
-            silent = frozenset({shown(asked.to, target)})
-        return Judgement(verdict, target, Terms(ring_s, longest_s), silent)
+    def _terms(self, attempt: Attempt, verdict: Verdict) -> Terms:
+        calls, chain = self._outside.settings, self._outside.chain
+        bound_s = chain.longest_s(attempt)
+        longest_s = calls.max_duration_s
+        return Terms(
+            ring_s=attempt.facts.callee.preferences.ring_seconds or calls.ring_s,
+            longest_s=longest_s if bound_s is None else min(longest_s, bound_s),
+            first_contact=attempt.facts.part(FirstContact) is not None and stranger(attempt),
+            silent=verdict.silent,
+        )
 
-    def _verdict(self, asked: Asked, callee: Address, facts: Facts) -> tuple[Verdict, float]:
+    def _attempt(self, asked: Asked, callee: Address, facts: Facts) -> Attempt:
         load = self._load(facts.caller.address, facts.callee.address)
         target = asked.target
         dialled = None
         if isinstance(target, Telephone):
             dialled = Dialled(target.number, target.classes, country_of(target.number))
-        attempt = Attempt(
+        return Attempt(
             caller=asked.caller,
             callee=callee,
             caller_calls=load.caller,
@@ -194,11 +203,8 @@ class Judging:
             trunk=asked.trunk,
             verification=asked.verification,
             dialled=dialled,
+            caller_country=_country(asked.caller),
         )
-        chain = self._outside.chain
-        longest_s = self._outside.settings.max_duration_s
-        bound_s = chain.longest_s(attempt)
-        return chain.judge(attempt), longest_s if bound_s is None else min(longest_s, bound_s)
 
     async def _facts(self, asked: Asked, callee: Address, usage: Usage) -> Facts:
         outside = self._outside
@@ -218,3 +224,19 @@ class Judging:
             signed_in = self._outside.clients.clients_of(person.address.handle)
             principal = signed_in[-1].principal if signed_in else None
         return person if principal is None else replace(person, claims=Claims.of(principal))
+
+
+def _silent(asked: Asked, verdict: Verdict) -> frozenset[Address]:
+    if not verdict.silent or isinstance(asked.target, Group | NoRoute):
+        return frozenset()
+    return frozenset({shown(asked.to, asked.target)})
+
+
+def _people_in(call: Call) -> tuple[Address, ...]:
+    """Whoever does not notice a call is not in it: blocked callers cannot keep a line busy."""
+    caller, callee = call.identities
+    return (caller.person,) if call.terms.silent else (caller.person, callee.person)
+
+
+def _country(address: Address) -> str | None:
+    return country_of(address.number) if isinstance(address, TelAddress) else None

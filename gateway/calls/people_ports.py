@@ -55,11 +55,24 @@ class People(Protocol):
     async def facts(self, caller: Identity, callee: Identity, now: float) -> PeopleFacts:
         """In one read; who is not known has the defaults of everything."""
 
+    async def rang(self, caller: Identity, callee: Identity, now: float) -> None:
+        """A stranger's call rings; the count of those without an answer outlives a restart."""
+
+    async def answered(self, caller: Identity, callee: Identity) -> None:
+        """They talk: neither's calls so far count against them any more."""
+
 
 class FactSource(Protocol):
     """What further rules need to know of a call; its value is found by its type."""
 
     async def part(self, caller: Identity, callee: Identity, now: float) -> object: ...
+
+
+class Switches(Protocol):
+    """What is set while running, by name: it goes before the settings, also after a restart."""
+
+    async def read(self, name: str) -> str | None: ...
+    async def write(self, name: str, value: str, now: float) -> None: ...
 
 
 class PeopleBook(Protocol):

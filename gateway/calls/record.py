@@ -87,6 +87,8 @@ class HistoryItem:
     connected_at: float | None = None
     reason: Reason | None = None
     missed: bool = False
+    rule: str | None = None
+    """Of the policy, where this person was called and it did not ring; told to nobody else."""
     duration_s: float = 0.0
 
 

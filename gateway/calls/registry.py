@@ -59,7 +59,7 @@ class CallRegistry:
         self._new_id = new_id or (lambda: f"c{secrets.token_hex(8)}")
         self._calls: dict[CallId, Call] = {}
         self._judging = Judging(outside, self._load)
-        self._occupancy = Occupancy(outside.identities)
+        self._occupancy = Occupancy()
         self._making = 0  # calls that wait for a worker: they count against the capacity
         self._draining = False
         self._emptied: list[Deferred[None]] = []
@@ -188,14 +188,13 @@ class CallRegistry:
         for call in tuple(self._calls.values()):
             if isinstance(call.caller, AppCaller) and call.caller.owns(client):
                 call.end(Ending(Reason.NETWORK_LOST, Party.CALLER))
-            part = _part(call, client)
-            if part is not None:
+            for part in call.callee.parts:
                 part.gone(client)
 
     def client_joined(self, client: Client) -> None:
         for call in self._calls.values():
             for part in call.callee.parts:
-                if isinstance(part, AppCallee) and part.address == client.principal.address:
+                if part.address == client.principal.address:
                     part.join(client)
 
     def _mine(self, client: Client, call: CallId) -> tuple[Call, Side]:

@@ -13,7 +13,18 @@ from gateway.calls.machine import Side, State
 from gateway.calls.ports import AppClients, AppMediaPaths, Locations, Sound, WorkerLease
 from gateway.calls.reasons import Ending, to_sip
 from gateway.calls.record import Acceptance
-from gateway.values import Address, CallId, LegEnd, LegId, LegMedia, LegStats, Reason, SipAddress
+from gateway.values import (
+    Address,
+    CallId,
+    Client,
+    ClientId,
+    LegEnd,
+    LegId,
+    LegMedia,
+    LegStats,
+    Reason,
+    SipAddress,
+)
 
 
 class Room(Protocol):
@@ -188,6 +199,12 @@ class Callee(CallSide):
 
     def tell_ended(self, ending: Ending) -> None:
         """Tell its app clients that the call is no longer theirs to answer."""
+
+    def join(self, client: Client) -> None:
+        """A client of this person has signed in."""
+
+    def gone(self, client: ClientId) -> None:
+        """A client, of whomever, has vanished for good."""
 
     def __init__(self, room: Room, address: Address) -> None:
         super().__init__(room, Side.CALLEE, address)

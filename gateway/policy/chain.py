@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.policy.people import Person
 from gateway.settings import CallsSection
-from gateway.values import Address, NumberClass, Reason, Verification
+from gateway.values import (
+    Address,
+    NumberClass,
+    Reason,
+    ServiceAddress,
+    SipAddress,
+    TelAddress,
+    Verification,
+)
 
 T = TypeVar("T")
+
+ANONYMOUS: Final = SipAddress("anonymous", "anonymous.invalid")
+"""Whoever hides who they are (RFC 3323 §4.1.1.3)."""
+REFUSED: Final = "this call is not allowed"
+"""What a caller is told of every rule that is the callee's, or about age: always the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +74,38 @@ class Attempt:
     verification: Verification | None = None
     """Of a trunk's signature, where it was asked for."""
     dialled: Dialled | None = None
+    caller_country: str | None = None
+    """Where the caller's number is, for a telephone."""
 
     @property
-    def between_two(self) -> bool:
-        """Two people, not one with their own devices."""
-        return self.facts.caller.address != self.facts.callee.address
+    def emergency(self) -> bool:
+        return self.dialled is not None and self.dialled.emergency
+
+    @property
+    def between_people(self) -> bool:
+        """Not with a service, nor of one person with a device of their own."""
+        caller, callee = self.facts.caller.address, self.facts.callee.address
+        service = isinstance(caller, ServiceAddress) or isinstance(callee, ServiceAddress)
+        return caller != callee and not service
+
+    @property
+    def by_phone(self) -> bool:
+        """The caller is a telephone, or comes in by a trunk as one."""
+        return self.trunk is not None or isinstance(self.caller, TelAddress) or self.anonymous
+
+    @property
+    def anonymous(self) -> bool:
+        return self.caller == ANONYMOUS
+
+    @property
+    def known(self) -> bool:
+        """The caller is a contact of the callee; a number that is perhaps forged is nobody's."""
+        forged = self.verification is not None and self.verification.status == "failed"
+        return self.facts.callee.knows and not forged
+
+    @property
+    def favoured(self) -> bool:
+        return self.known and self.facts.callee.favours
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +184,3 @@ def callee_calls(attempt: Attempt, limits: CallsSection) -> Verdict | None:
     if attempt.callee_calls < limits.calls_per_user:
         return None
     return Verdict("callee_calls", Reason.BUSY, "the callee is in too many calls")
-
-
-def load_rules(limits: CallsSection) -> tuple[Rule, ...]:
-    """What the gateway can bear: of everybody, and of one person."""
-    return (
-        draining,
-        partial(capacity, limits=limits),
-        not_oneself,
-        partial(caller_calls, limits=limits),
-        partial(callee_calls, limits=limits),
-    )

@@ -64,3 +64,5 @@ class Person:
     knows: bool = False
     favours: bool = False
     blocks: bool = False
+    talked_s: float = 0.0
+    """In calls of today; asked only of people whose age bounds it."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
-from gateway.settings import Period, Route
-from gateway.settings.routing import DAYS, minutes
+from gateway.hours import Hours
+from gateway.settings import Route
 from gateway.values import NumberClass
 
 
@@ -20,40 +18,6 @@ class Seen:
     region: str | None
     groups: frozenset[str]
     now: float
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """A period by the clock on the wall of its zone.
-
-    A period that ends on the next day belongs to the day on which it begins.  When clocks are
-    put back its repeated hour counts twice; an hour that is left out never comes.
-    """
-
-    days: frozenset[int]
-    first: int
-    end: int
-    zone: ZoneInfo
-
-    @classmethod
-    def of(cls, period: Period, zone: str) -> Hours:
-        days = frozenset(DAYS.index(d) for d in period.days)
-        zone_ = ZoneInfo(period.timezone or zone)
-        return cls(days, minutes(period.from_), minutes(period.to), zone_)
-
-    def hold(self, now: float) -> bool:
-        wall = datetime.fromtimestamp(now, self.zone)
-        at, today = wall.hour * 60 + wall.minute, wall.weekday()
-        if self.first < self.end:
-            return today in self.days and self.first <= at < self.end
-        if at >= self.first:
-            return today in self.days
-        yesterday = (wall.date() - timedelta(days=1)).weekday()
-        return at < self.end and yesterday in self.days
-
-    def wall(self, now: float) -> str:
-        found = datetime.fromtimestamp(now, self.zone)
-        return f"{DAYS[found.weekday()]} {found:%H:%M} in {self.zone.key}"
 
 
 @dataclass(frozen=True, slots=True)

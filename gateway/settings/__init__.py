@@ -11,7 +11,14 @@ from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.limits import LimitsSection, Tariff, TelephoneLimits
 from gateway.settings.loading import load, secret
-from gateway.settings.people import PeopleSection
+from gateway.settings.people import (
+    AgeSection,
+    MinorRules,
+    NumberRule,
+    PeopleSection,
+    RegionsSection,
+    RolloutSection,
+)
 from gateway.settings.routing import (
     CallerIdSection,
     EmergencySection,
@@ -41,6 +48,7 @@ from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 
 __all__ = [
     "Account",
+    "AgeSection",
     "AppSection",
     "CallerIdSection",
     "CallsSection",
@@ -53,9 +61,13 @@ __all__ = [
     "LimitsSection",
     "MediaSection",
     "MetricsSection",
+    "MinorRules",
+    "NumberRule",
     "OwnNumber",
     "PeopleSection",
     "Period",
+    "RegionsSection",
+    "RolloutSection",
     "Route",
     "RouteTrunk",
     "RoutingSection",

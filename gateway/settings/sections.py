@@ -30,7 +30,7 @@ from gateway.settings.kinds import (
     wide,
 )
 from gateway.settings.limits import LimitsSection
-from gateway.settings.people import PeopleSection
+from gateway.settings.people import AgeSection, PeopleSection, RegionsSection, RolloutSection
 from gateway.settings.routing import RoutingSection
 from gateway.settings.stir import StirSection
 from gateway.settings.transports import TlsSection, WebSocketSection
@@ -252,6 +252,9 @@ class Settings(Section):
     calls: CallsSection = CallsSection()
     people: PeopleSection = PeopleSection()
     limits: LimitsSection = LimitsSection()
+    rollout: RolloutSection = RolloutSection()
+    age: AgeSection = AgeSection()
+    regions: RegionsSection = RegionsSection()
     dialin: DialInSection = DialInSection()
     media: MediaSection = MediaSection()
     webrtc: WebRtcSection = WebRtcSection()

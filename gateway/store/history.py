@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_, union_all
 
+from gateway.policy.permission import BLOCKED
 from gateway.store.cursor import Place
 from gateway.store.schema import calls
 from gateway.values import Address, Party, Reason
@@ -30,7 +31,10 @@ def page_query(
 
 
 def was_missed() -> ColumnElement[bool]:
-    """Came in, was answered neither here nor elsewhere, was not declined by who was called."""
+    """Came in, was answered neither here nor elsewhere, was not declined by who was called.
+
+    Whom one has blocked one does not miss.
+    """
     declined = and_(
         func.coalesce(calls.c.ended_by, "") == str(Party.CALLEE),
         func.coalesce(calls.c.reason, "").in_([str(Reason.DECLINED), str(Reason.BUSY)]),
@@ -39,6 +43,7 @@ def was_missed() -> ColumnElement[bool]:
         calls.c.ended_at.is_not(None),
         calls.c.connected_at.is_(None),
         calls.c.callee_accepted_at.is_(None),
+        func.coalesce(calls.c.verdict, "") != BLOCKED,
         ~or_(declined, func.coalesce(calls.c.reason, "") == str(Reason.ANSWERED_ELSEWHERE)),
     )
 

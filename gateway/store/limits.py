@@ -28,8 +28,8 @@ from gateway.settings import LimitsSection
 from gateway.store.database import Database
 from gateway.store.rows import address_of
 from gateway.store.schema import calls, holds, limit_buckets
-from gateway.store.upserts import upsert
-from gateway.values import Address
+from gateway.store.upserts import upsert, upsert_all
+from gateway.values import Address, TelAddress
 
 log = structlog.get_logger()
 
@@ -61,10 +61,14 @@ class LimitStore:
                 connection.execute(delete(limit_buckets).where(limit_buckets.c.at < now - HOUR_S))
             overflow = _take(connection, wanted, now)
             mine = [str(address) for address in caller.addresses]
+            bounded = self._limits.talk_minutes_per_day is not None
+            talk_s = _talk_s(connection, mine, now) if bounded else 0.0
+            if not any(isinstance(address, TelAddress) for address in callee.addresses):
+                return Usage(overflow, talk_s)  # only a telephone can cost anything
             telephone, known = _telephone(connection, mine, now)
             return Usage(
                 overflow=overflow,
-                talk_s=_talk_s(connection, mine, now),
+                talk_s=talk_s,
                 telephone=telephone,
                 known_countries=known,
                 held_until=_held_until(connection, caller.person, now),
@@ -93,6 +97,8 @@ class LimitStore:
 
 def _take(connection: Connection, wanted: Sequence[Bucket], now: float) -> Overflow | None:
     """One from each, or none from any: what is refused costs nothing further."""
+    if not wanted:
+        return None
     keys = [b.key for b in wanted]
     query = select(limit_buckets).where(limit_buckets.c.key.in_(keys)).with_for_update()
     rows = {row.key: row for row in connection.execute(query)}
@@ -104,9 +110,8 @@ def _take(connection: Connection, wanted: Sequence[Bucket], now: float) -> Overf
     worst = max(full, key=lambda o: o.wait_s, default=None)
     if worst is not None and worst.wait_s > 0:
         return worst
-    for bucket in wanted:
-        taken = {"key": bucket.key, "level": levels[bucket.key] + 1, "at": now}
-        upsert(connection, limit_buckets, taken, "key")
+    taken = [{"key": b.key, "level": levels[b.key] + 1, "at": now} for b in wanted]
+    upsert_all(connection, limit_buckets, taken, "key")
     return None
 
 

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
     Table,
     and_,
+    bindparam,
     delete,
     func,
-    literal,
+    insert,
+    or_,
     select,
-    union_all,
+    text,
+    update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from gateway.calls.people_ports import Block, BlockPage, ContactEntry, ContactPage, PeopleFacts
 from gateway.errors import NotAllowed
+from gateway.policy.age import day_began
 from gateway.policy.identity import Identity
 from gateway.policy.people import Claims, Person, Preferences
-from gateway.settings import PeopleSection
+from gateway.policy.permission import FirstContact
+from gateway.settings import AgeSection, PeopleSection
 from gateway.store.database import Database
 from gateway.store.rows import address_of
-from gateway.store.schema import blocks, contacts, people, people_settings
+from gateway.store.schema import blocks, contacts, people, people_settings, strangers
+from gateway.store.talk import talked_s
+from gateway.store.upserts import upsert
 from gateway.values import Address, Principal
 
 _PREFERENCES: Final = TypeAdapter(Preferences)
@@ -37,23 +45,68 @@ _SEEN_EVERY_S: Final = 86_400.0
 
 
 class PeopleStore:
-    def __init__(self, database: Database, settings: PeopleSection) -> None:
+    def __init__(self, database: Database, settings: PeopleSection, age: AgeSection) -> None:
         self._database = database
         self._settings = settings
+        self._age = age
 
     # -- People
 
     async def facts(self, caller: Identity, callee: Identity, now: float) -> PeopleFacts:
-        """Two statements, of one state of the database."""
-        of_both = _of([h for h in (caller.handle, callee.handle) if h is not None])
-        ties = union_all(_ties(caller, callee), _ties(callee, caller))
+        """One statement, and one more for each of the two whose talk of the day is bounded."""
+        asked = {
+            "caller": caller.handle or "",
+            "callee": callee.handle or "",
+            "caller_person": str(caller.person),
+            "callee_person": str(callee.person),
+            "of_caller": [str(a) for a in caller.addresses],
+            "of_callee": [str(a) for a in callee.addresses],
+        }
 
         def read(connection: Connection) -> PeopleFacts:
-            known = {row.handle: row for row in connection.execute(of_both)}
-            tied = {(row.owner, row.kind) for row in connection.execute(ties)}
-            return PeopleFacts(_person(caller, known, tied), _person(callee, known, tied))
+            found = _Found(connection.execute(_FACTS, asked))
+            one, other = (
+                self._counted(connection, who, found.person(who), now) for who in (caller, callee)
+            )
+            return PeopleFacts(one, other, self._first_contact(found, callee, now))
 
         return await self._database.read(read)
+
+    def _counted(self, connection: Connection, who: Identity, person: Person, now: float) -> Person:
+        since = day_began(person, self._age, now)
+        if since is None:
+            return person
+        return replace(person, talked_s=talked_s(connection, who, since, now))
+
+    def _first_contact(self, found: _Found, callee: Identity, now: float) -> tuple[object, ...]:
+        if not self._settings.stranger_rings or callee.handle is None:
+            return ()
+        rings, last_at = found.stranger
+        fresh = now - last_at < self._settings.stranger_wait_s
+        return (FirstContact(rings if fresh else 0),)
+
+    async def rang(self, caller: Identity, callee: Identity, now: float) -> None:
+        wait_s = self._settings.stranger_wait_s
+        fresh = strangers.c.last_at > now - wait_s
+        again = (
+            update(strangers)
+            .where(_between(caller, callee), fresh)
+            .values(rings=strangers.c.rings + 1, last_at=now)
+        )
+        first = insert(strangers).values(
+            caller=str(caller.person), callee=str(callee.person), rings=1, last_at=now
+        )
+
+        def note(connection: Connection) -> None:
+            if not connection.execute(again).rowcount:
+                connection.execute(delete(strangers).where(~fresh))
+                connection.execute(first)
+
+        await self._database.write(note)
+
+    async def answered(self, caller: Identity, callee: Identity) -> None:
+        gone = delete(strangers).where(or_(_between(caller, callee), _between(callee, caller)))
+        await self._database.write(lambda c: c.execute(gone).rowcount)
 
     # -- PeopleBook
 
@@ -71,7 +124,7 @@ class PeopleStore:
             same = row is not None and all(getattr(row, k) == v for k, v in claims.items())
             if not same or row is None or now - row.seen_at > _SEEN_EVERY_S:
                 kept = {"handle": principal.handle, "seen_at": now, **claims}
-                self._upsert(connection, people, kept, "handle")
+                upsert(connection, people, kept, "handle")
 
         await self._database.write(note)
 
@@ -84,7 +137,7 @@ class PeopleStore:
             after = _PREFERENCES.validate_python({**before, **changes})
             text = _PREFERENCES.dump_json(after).decode()
             kept = {"handle": handle, "preferences": text, "changed_at": now}
-            self._upsert(connection, people_settings, kept, "handle")
+            upsert(connection, people_settings, kept, "handle")
             return after
 
         return await self._database.write(change)
@@ -111,7 +164,7 @@ class PeopleStore:
         }
 
         def put(connection: Connection) -> None:
-            self._upsert(connection, contacts, kept, "owner", "address")
+            upsert(connection, contacts, kept, "owner", "address")
             if _count(connection, contacts, owner) > most:
                 raise NotAllowed(f"there are {most} contacts already; remove one first")
 
@@ -131,11 +184,13 @@ class PeopleStore:
 
     async def block(self, owner: str, who: Address, now: float) -> None:
         most = self._settings.blocks_per_user
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        row = insert(blocks).values(owner=owner, who=str(who), created_at=now)
+        made = {"owner": owner, "who": str(who), "created_at": now}
+        there = select(blocks.c.who).where(blocks.c.owner == owner, blocks.c.who == str(who))
 
         def put(connection: Connection) -> None:
-            connection.execute(row.on_conflict_do_nothing())
+            if connection.execute(there).first() is not None:
+                return
+            connection.execute(insert(blocks).values(made))
             if _count(connection, blocks, owner) > most:
                 raise NotAllowed(f"there are {most} blocks already; remove one first")
 
@@ -148,67 +203,69 @@ class PeopleStore:
     async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         return await self._database.read(lambda c: list(c.execute(query)))
 
-    def _upsert(self, connection: Connection, table: Table, row: dict[str, Any], *key: str) -> None:
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        statement = insert(table).values(row)
-        changed = {name: value for name, value in row.items() if name not in key}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
+
+def _between(caller: Identity, callee: Identity) -> ColumnElement[bool]:
+    one, other = str(caller.person), str(callee.person)
+    return and_(strangers.c.caller == one, strangers.c.callee == other)
 
 
-def _of(handles: list[str]) -> Select[Any]:
-    """Claims and preferences; either may be there without the other."""
-    listed = union_all(
-        select(people.c.handle).where(people.c.handle.in_(handles)),
-        select(people_settings.c.handle).where(people_settings.c.handle.in_(handles)),
-    ).subquery()
-    return (
-        select(
-            listed.c.handle,
-            people.c.region,
-            people.c.groups,
-            people.c.age,
-            people.c.timezone,
-            people_settings.c.preferences,
+_FACTS: Final = text(
+    # written out: what makes a statement of parts takes longer than the database does
+    """
+    SELECT 'claims' AS kind, handle AS owner, region AS a, groups AS b, age AS c, timezone AS d,
+        0 AS times, 0.0 AS last_at
+    FROM people WHERE handle IN (:caller, :callee)
+    UNION ALL SELECT 'preferences', handle, preferences, NULL, NULL, NULL, 0, 0.0
+    FROM people_settings WHERE handle IN (:caller, :callee)
+    UNION ALL SELECT 'knows', owner, NULL, NULL, NULL, NULL, CAST(favourite AS INTEGER), 0.0
+    FROM contacts WHERE owner = :caller AND address IN :of_callee
+    UNION ALL SELECT 'knows', owner, NULL, NULL, NULL, NULL, CAST(favourite AS INTEGER), 0.0
+    FROM contacts WHERE owner = :callee AND address IN :of_caller
+    UNION ALL SELECT 'blocks', owner, NULL, NULL, NULL, NULL, 0, 0.0
+    FROM blocks WHERE owner = :caller AND who IN :of_callee
+    UNION ALL SELECT 'blocks', owner, NULL, NULL, NULL, NULL, 0, 0.0
+    FROM blocks WHERE owner = :callee AND who IN :of_caller
+    UNION ALL SELECT 'stranger', caller, NULL, NULL, NULL, NULL, rings, last_at
+    FROM strangers WHERE caller = :caller_person AND callee = :callee_person
+    """
+).bindparams(bindparam("of_caller", expanding=True), bindparam("of_callee", expanding=True))
+
+
+class _Found:
+    """Rows of ``_FACTS`` by kind and owner."""
+
+    def __init__(self, rows: Iterable[Row[Any]]) -> None:
+        self._claims: dict[str, Claims] = {}
+        self._preferences: dict[str, Preferences] = {}
+        self._ties: set[tuple[str, str]] = set()
+        self.stranger = (0, 0.0)
+        """How often the caller rang, and when last."""
+        for row in rows:
+            match row.kind:
+                case "claims":
+                    groups = frozenset(json.loads(row.b))
+                    self._claims[row.owner] = Claims(row.a, groups, row.c, row.d)
+                case "preferences":
+                    self._preferences[row.owner] = _PREFERENCES.validate_json(row.a)
+                case "stranger":
+                    self.stranger = (row.times, row.last_at)
+                case kind:
+                    self._ties.add((kind, row.owner))
+                    if row.times:
+                        self._ties.add(("favours", row.owner))
+
+    def person(self, who: Identity) -> Person:
+        handle = who.handle
+        if handle is None:
+            return Person(who.person)
+        return Person(
+            who.person,
+            self._claims.get(handle, Claims()),
+            self._preferences.get(handle, Preferences()),
+            knows=("knows", handle) in self._ties,
+            favours=("favours", handle) in self._ties,
+            blocks=("blocks", handle) in self._ties,
         )
-        .select_from(listed)
-        .outerjoin(people, people.c.handle == listed.c.handle)
-        .outerjoin(people_settings, people_settings.c.handle == listed.c.handle)
-    )
-
-
-def _ties(one: Identity, other: Identity) -> Select[Any]:
-    """How the one holds the other: a row for each of knows, favours, blocks."""
-    theirs = [str(a) for a in other.addresses]
-    mine = "" if one.handle is None else one.handle
-    known = and_(contacts.c.owner == mine, contacts.c.address.in_(theirs))
-    rows = union_all(
-        select(contacts.c.owner, literal("knows").label("kind")).where(known),
-        select(contacts.c.owner, literal("favours")).where(known, contacts.c.favourite),
-        select(blocks.c.owner, literal("blocks")).where(
-            blocks.c.owner == mine, blocks.c.who.in_(theirs)
-        ),
-    ).subquery()
-    return select(rows.c.owner, rows.c.kind)
-
-
-def _person(who: Identity, known: dict[str, Row[Any]], tied: set[tuple[str, str]]) -> Person:
-    handle = who.handle
-    if handle is None:
-        return Person(who.person)
-    row = known.get(handle)
-    claims, preferences = Claims(), Preferences()
-    if row is not None and row.groups is not None:
-        claims = Claims(row.region, frozenset(json.loads(row.groups)), row.age, row.timezone)
-    if row is not None and row.preferences is not None:
-        preferences = _PREFERENCES.validate_json(row.preferences)
-    return Person(
-        who.person,
-        claims,
-        preferences,
-        knows=(handle, "knows") in tied,
-        favours=(handle, "favours") in tied,
-        blocks=(handle, "blocks") in tied,
-    )
 
 
 def _preferences(connection: Connection, handle: str) -> Preferences:

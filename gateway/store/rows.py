@@ -6,7 +6,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from gateway.calls.reasons import told_caller
 from gateway.calls.record import Acceptance, CallRecord, HistoryItem
+from gateway.policy.rules import SILENT
 from gateway.store.schema import calls
 from gateway.values import (
     Address,
@@ -73,6 +75,12 @@ def item_of(row: Row[Any], me: str) -> HistoryItem:
     """``row`` has the columns of ``calls`` and ``missed``, as if ``me`` were the callee."""
     out = row.caller == me
     talked = row.connected_at is not None and row.ended_at is not None
+    reason = None if row.reason is None else Reason(row.reason)
+    rule = row.verdict if not out and row.verdict in SILENT else None
+    if rule is not None and reason is not None:
+        reason = Reason.UNAVAILABLE
+    elif reason is not None:
+        reason = told_caller(reason)
     return HistoryItem(
         call=CallId(row.call),
         direction="out" if out else "in",
@@ -81,8 +89,9 @@ def item_of(row: Row[Any], me: str) -> HistoryItem:
         at=row.created_at,
         thread=row.thread,
         connected_at=row.connected_at,
-        reason=None if row.reason is None else Reason(row.reason),
+        reason=reason,
         missed=bool(row.missed) and not out,
+        rule=rule,
         duration_s=max(0.0, row.ended_at - row.connected_at) if talked else 0.0,
     )
 

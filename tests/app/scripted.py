@@ -10,6 +10,7 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet.defer import Deferred
 
 from gateway.app.http import AppServer
+from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import mint
@@ -18,6 +19,7 @@ from gateway.calls.pin_ports import Pin, PinKind, Redeemed
 from gateway.calls.record import HistoryItem, HistoryPage
 from gateway.calls.review_ports import Category, Rating, Report, Tag
 from gateway.errors import GatewayError
+from gateway.policy.identity import Identities
 from gateway.policy.people import Preferences
 from gateway.settings import Settings
 from gateway.values import (
@@ -253,7 +255,7 @@ class Server:
             ReviewMethods(
                 self.reviews, self.history, self.reviews, clock.seconds, self.reviews.tell
             ),
-            self.book,
+            PeopleMethods(self.book, Identities(self.settings), lambda _: True, 45, clock.seconds),
             ready,
             Pages(self.settings, reactor.seconds),
             clock,

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred  # noqa: E402
 from tests.bench.kamailio import Kamailio  # noqa: E402
 from tests.bench.machine import DISTURBED_PERCENT, described  # noqa: E402
 from tests.bench.measures import Latency, Load, Rate, latency, load, rate  # noqa: E402
+from tests.bench.verdicts import Verdicts, verdicts  # noqa: E402
 from tests.peers.fixtures import SHARED, Cast  # noqa: E402
 from tests.peers.gateway import ROOT, Gateway  # noqa: E402
 
@@ -37,7 +38,7 @@ SETS = (
 
 async def measured(directory: Path) -> str:
     results: dict[str, dict[str, list[Any]]] = {
-        "dm-gateway": {"latency": [], "rate": [], "load": []},
+        "dm-gateway": {"latency": [], "rate": [], "load": [], "verdicts": []},
         "Kamailio": {"latency": [], "rate": []},
     }
     for run in range(RUNS):
@@ -62,6 +63,8 @@ async def measured(directory: Path) -> str:
                     found["load"].append(await load(cast, server))
             finally:
                 await cast.end()
+    _say("verdicts with many people in the database")
+    results["dm-gateway"]["verdicts"] = await verdicts(directory, RUNS)
     return report(results)
 
 
@@ -92,6 +95,10 @@ def report(results: dict[str, dict[str, list[Any]]]) -> str:
         ("CPU of the server a set-up", "rate", "cpu_ms", "ms", ""),
     ):
         row(what, of(ours[kind], name), of(theirs[kind], name), unit, aim)
+    judged = ours["verdicts"]
+    users = f"a verdict, {judged[0].users:,} people in the database"
+    row(f"{users}, p50", of(judged, "p50"), None, "ms", "under 2 ms")
+    row(f"{users}, p99", of(judged, "p99"), None, "ms")
     talk = ours["load"]
     calls = talk[0].calls
     percent = of(talk, "worker_percent")
@@ -107,9 +114,11 @@ def report(results: dict[str, dict[str, list[Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figures(run: Latency | Rate | Load) -> str:
+def _figures(run: Latency | Rate | Load | Verdicts) -> str:
     match run:
         case Latency(calls=n, p50=p50, p99=p99):
+            return f"{n} calls, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+        case Verdicts(judged=n, p50=p50, p99=p99):
             return f"{n} calls, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
         case Rate(calls=n, failed=failed, per_s=per_s, cpu_ms=cpu):
             return f"{n} calls, {failed} failed, {per_s:.1f}/s, {cpu:.2f} ms CPU each"

@@ -19,9 +19,9 @@ from gateway.calls.record import CallRecord
 from gateway.calls.registry import CallRegistry
 from gateway.calls.trunk_ports import Standing
 from gateway.errors import GatewayError, NoCapacity, SdpUnusable
-from gateway.policy.chain import Chain, load_rules
 from gateway.policy.identity import Identities, Identity
 from gateway.policy.people import Person
+from gateway.policy.rules import chain_of
 from gateway.routing.dialplan import compile_plan
 from gateway.settings import (
     CallsSection,
@@ -220,6 +220,8 @@ class Book:
 
     def __init__(self) -> None:
         self.people: dict[str, Person] = {}
+        self.parts: tuple[object, ...] = ()
+        self.counted: list[str] = []
         self.gate: Deferred[None] | None = None
         self.failing: GatewayError | None = None
 
@@ -233,7 +235,13 @@ class Book:
         if self.failing is not None:
             raise self.failing
         one, other = (self.people.get(str(i.person), Person(i.person)) for i in (caller, callee))
-        return PeopleFacts(one, other)
+        return PeopleFacts(one, other, self.parts)
+
+    async def rang(self, caller: Identity, callee: Identity, now: float) -> None:
+        self.counted.append(f"rang {caller.person} {callee.person}")
+
+    async def answered(self, caller: Identity, callee: Identity) -> None:
+        self.counted.append(f"answered {caller.person} {callee.person}")
 
 
 def people_settings(**sections: Any) -> Settings:
@@ -250,6 +258,7 @@ class World:
         routing: RoutingSection | None = None,
         trunks: tuple[Trunk, ...] = (),
         identities: Settings | None = None,
+        policy: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self.clock = Clock()
@@ -277,7 +286,7 @@ class World:
             dialin=DialInSection(),
             people=self.book,
             identities=Identities(identities or people_settings()),
-            chain=Chain(load_rules(CallsSection(**settings))),
+            chain=chain_of(people_settings(calls=settings, **(policy or {}))),
             limits=LimitsSection(),
             paths=self,
             clients=self,

@@ -157,5 +157,6 @@ SHARED = (
     "limits={calls_per_minute: null, calls_per_hour: null, pair_per_hour: null, "
     "address_per_minute: null, telephone: {new_countries_per_day: null, "
     "short_calls_per_hour: null, numbers_in_a_row: null}}",
+    "people.stranger_rings=0",
 )
 """Settings of a gateway that many tests share: limits that they would meet are out of the way."""

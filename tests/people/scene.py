@@ -34,9 +34,9 @@ class Scene:
 
         self.file = file
         self.database = Database(StoreSection(url=f"sqlite:///{file}"), reactor)
-        self.store = PeopleStore(self.database, PeopleSection(**people))
+        self.store = PeopleStore(self.database, PeopleSection(**people), settings.age)
         self.identities = Identities(settings)
-        methods = PeopleMethods(self.store, self.identities, 45.0, lambda: NOW)
+        methods = PeopleMethods(self.store, self.identities, lambda _: True, 45.0, lambda: NOW)
         self._readers = methods.readers()
 
     async def ask(self, who: str, method: str, /, **params: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest_twisted
 
 from gateway.errors import NotAllowed
 from gateway.policy.people import Claims, Preferences, QuietHours
-from gateway.settings import PeopleSection
+from gateway.settings import AgeSection, PeopleSection
 from gateway.store.people import PeopleStore
 from gateway.values import Principal, parse_address
 from tests.people.scene import NOW, Scene
@@ -83,7 +83,9 @@ async def test_preferences_change_one_by_one(scene: Scene) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_no_more_than_a_person_may_keep(scene: Scene) -> None:
-    few = PeopleStore(scene.database, PeopleSection(contacts_per_user=2, blocks_per_user=2))
+    few = PeopleStore(
+        scene.database, PeopleSection(contacts_per_user=2, blocks_per_user=2), AgeSection()
+    )
     one, two, three = (parse_address(f"user:u{n}") for n in range(3))
     for address in (one, two, one, two):  # again: nothing is added
         await few.put_contact("alice", address, "", False, NOW)

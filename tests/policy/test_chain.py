@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.policy.chain import Attempt, Chain, Facts, load_rules
+from gateway.policy.chain import Attempt, Facts
 from gateway.policy.people import Person
-from gateway.settings import CallsSection
+from gateway.policy.rules import chain_of
 from gateway.values import Reason, ServiceAddress, UserAddress
+from tests.calls.outside import people_settings
 
-LIMITS = CallsSection(calls_per_user=2, max_calls=10)
+CHAIN = chain_of(people_settings(calls={"calls_per_user": 2, "max_calls": 10}))
 CALM = Attempt(
     caller=UserAddress("alice"),
     callee=UserAddress("bob"),
@@ -42,6 +43,6 @@ CALM = Attempt(
 def test_the_first_rule_that_objects_speaks(
     attempt: Attempt, rule: str, reason: Reason | None
 ) -> None:
-    verdict = Chain(load_rules(LIMITS)).judge(attempt)
+    verdict = CHAIN.judge(attempt)
     assert (verdict.rule, verdict.reason) == (rule, reason)
     assert verdict.allowed is (reason is None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.routing.conditions import Hours
+from gateway.hours import Hours
 from gateway.settings import Period
 from tests.routing.books import at, book, planned, route_of
 

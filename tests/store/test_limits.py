@@ -20,6 +20,7 @@ from tests.store.scene import ALICE, BOB, opened, record
 NOW = 1_800_000_000.0
 PHONE = SipAddress("1001", "dm.localhost")
 ME, HIM = Identity(ALICE, (ALICE, PHONE)), Identity(BOB, (BOB,))
+ROME = Identity(TelAddress("+390666982"), (TelAddress("+390666982"),))
 DAY_S = 86_400
 
 
@@ -93,7 +94,9 @@ async def test_talk_of_the_day_over_all_channels(database: Database, store: Call
     await store.save(talk("c4", NOW - DAY_S - 1, ALICE, BOB, 1000))  # of the day before
     await store.save(talk("c5", NOW - 100, BOB, ALICE, 7))  # not made by her
     await store.save(record("c6", NOW - 100, ALICE, BOB, ended_at=NOW))  # never connected
-    assert (await ledger(database).ask(ME, HIM, None, NOW)).talk_s == pytest.approx(180)
+    bounded = ledger(database, talk_minutes_per_day=10)
+    assert (await bounded.ask(ME, HIM, None, NOW)).talk_s == pytest.approx(180)
+    assert (await ledger(database).ask(ME, HIM, None, NOW)).talk_s == 0  # nobody wants to know
 
 
 @pytest_twisted.ensureDeferred
@@ -105,7 +108,8 @@ async def test_telephone_calls_and_their_cost(database: Database, store: CallSto
     await store.save(record("c3", NOW - 10, ALICE, paris, ended_at=NOW - 5, **price))
     await store.save(talk("c4", NOW - 2 * DAY_S, ALICE, rome, 600, **price))
     await store.save(talk("c5", NOW - 40 * DAY_S, ALICE, paris, 600, **price))
-    usage = await ledger(database).ask(ME, HIM, None, NOW)
+    assert (await ledger(database).ask(ME, HIM, None, NOW)).telephone == ()
+    usage = await ledger(database).ask(ME, ROME, None, NOW)
     assert [(c.number, c.country, c.talk_s) for c in usage.telephone] == [
         (paris.number, "FR", None),
         (berlin.number, "DE", 30),
@@ -121,9 +125,10 @@ async def test_holds(database: Database) -> None:
     kept = ledger(database, meters, telephone={"hold_s": 100})
     await kept.hold(ALICE, "spend_per_day", NOW)
     assert meters.rules == ["spend_per_day"]
-    assert (await kept.ask(ME, HIM, None, NOW + 99)).held_until == NOW + 100
-    assert (await kept.ask(HIM, ME, None, NOW + 99)).held_until is None
-    assert (await kept.ask(ME, HIM, None, NOW + 100)).held_until is None
+    assert (await kept.ask(ME, ROME, None, NOW + 99)).held_until == NOW + 100
+    assert (await kept.ask(ME, HIM, None, NOW + 99)).held_until is None
+    assert (await kept.ask(HIM, ROME, None, NOW + 99)).held_until is None
+    assert (await kept.ask(ME, ROME, None, NOW + 100)).held_until is None
     (hold,) = await kept.holds(NOW + 50)
     assert (hold.person, hold.rule, hold.until) == (ALICE, "spend_per_day", NOW + 100)
     assert await kept.release(ALICE)

@@ -175,7 +175,8 @@ def not_oneself(attempt: Attempt) -> Verdict | None:
 
 
 def caller_calls(attempt: Attempt, limits: CallsSection) -> Verdict | None:
-    if attempt.caller_calls < limits.calls_per_user:
+    """Those who hide who they are are many; their trunk's ``max_calls`` bounds them."""
+    if attempt.caller_calls < limits.calls_per_user or attempt.anonymous:
         return None
     return Verdict("caller_calls", Reason.RATE_LIMITED, "calls at once", 10)
 

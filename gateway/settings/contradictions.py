@@ -28,6 +28,8 @@ _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("dns", "servers", None),
     ("dns", "families", None),
     ("http", "allowed_origins", None),
+    ("rollout", "allow", None),
+    ("regions", "apart", None),
     ("media", "codecs", None),
     ("webrtc", "codecs", None),
     ("webrtc", "rtpengine", None),
@@ -104,6 +106,7 @@ def contradictions(s: Settings) -> Iterator[Contradiction]:
     yield from _beyond(s)
     yield from _never_reached(s.routing)
     yield from _not_here(s)
+    yield from _unverifiable(s)
     if s.routing.enum and s.dns.enum_suffix is None:
         yield Contradiction(("routing", "enum"), "needs dns.enum_suffix, as e164.arpa")
 
@@ -171,3 +174,9 @@ def _not_here(s: Settings) -> Iterator[Contradiction]:
             if isinstance(address, SipAddress) and address.host != s.sip.domain.lower():
                 problem = f"{text} is not in sip.domain, {s.sip.domain}"
                 yield Contradiction(("routing", "numbers", at, "to"), problem, frozenset({"sip"}))
+
+
+def _unverifiable(s: Settings) -> Iterator[Contradiction]:
+    if s.people.unverified == "refuse" and not s.stir.verify:
+        problem = "would refuse every call by a trunk: stir.verify is off"
+        yield Contradiction(("people", "unverified"), problem, frozenset({"stir"}))

@@ -8,9 +8,11 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.calls.ports import Forward
+from gateway.calls.trunk_ports import Standing
 from gateway.policy.people import Preferences
 from gateway.policy.permission import FirstContact
-from gateway.values import LegEnd, LegId, Reason, parse_address
+from gateway.settings import RoutingSection, Trunk
+from gateway.values import Hop, HostPort, LegEnd, LegId, Reason, parse_address
 from tests.calls.outside import World, people_settings
 from tests.calls.scene import app_to_app, incoming, invite
 
@@ -82,6 +84,58 @@ def test_a_sip_caller_sees_what_no_answer_shows(ends: str) -> None:
     assert seen[0] == seen[1]
     assert "answer c1.1 180" in seen[1]
     assert ("close c1.1 480 None" in seen[1]) is (ends == "timeout")
+
+
+ROUTING = RoutingSection.model_validate(
+    {
+        "routes": [{"name": "out", "prefix": "+", "trunks": ["carrier"]}],
+        "caller_id": {"verified": {"user:bob": "+4930901820"}},
+        "numbers": [
+            {"number": "+4930901821", "to": ["user:bob", "user:carol"], "order": "in_turn"}
+        ],
+    }
+)
+CARRIER = Trunk.model_validate({"name": "carrier", "address": "192.0.2.1"})
+MOBILE = people_settings(routing=ROUTING.model_dump(by_alias=True, include={"caller_id"}))
+
+
+def test_a_telephone_of_theirs_is_not_called() -> None:
+    world = World(ROUTING, (CARRIER,), MOBILE)
+    hop = Hop("udp", HostPort("192.0.2.1", 5060))
+    world.carriers.standing["carrier"] = Standing(good=(hop,))
+    alice = world.person("alice")
+    blocking(world, True)
+    invite(world, alice, "tel:+4930901820")
+    assert world.events("alice") == ["call.media"]  # as long as a carrier takes
+    world.clock.advance(2.1)
+    assert world.events("alice")[-1] == "call.ringing"
+    assert not any("open_sip_leg" in line for line in world.log)
+    assert not world.carriers.told
+    world.clock.advance(43)
+    assert world.last("alice")["reason"] == "no_answer"
+    world.assert_clean()
+    blocking(world, False)
+    invite(world, alice, "tel:+4930901820")
+    assert any("open_sip_leg" in line for line in world.log)
+
+
+def test_one_who_is_silent_has_their_turn() -> None:
+    """Or the next one would ring at once, and tell."""
+    turns = []
+    for silent in (False, True):
+        world = World(ROUTING)
+        blocking(world, silent)
+        bob, carol = world.person("bob"), world.person("carol")
+        invite(world, world.person("alice"), "tel:+4930901821")
+        assert bool(world.events(bob.id)) is not silent
+        assert not world.events(carol.id)
+        while not world.events(carol.id):
+            world.clock.advance(0.5)
+        turns.append(world.clock.seconds())
+        world.clock.advance(60)
+        assert world.last("alice")["reason"] == "no_answer"
+        world.assert_clean()
+    assert turns[0] == turns[1] == 22.5
 
 
 def test_a_callee_who_cannot_be_reached_is_so_for_all() -> None:

@@ -20,7 +20,8 @@ RING_S = 2
 RINGS = 3
 ACCOUNTS = (
     "sip.accounts=[{user: '1001', password: secret1001, owner: alice},"
-    " {user: '1002', password: secret1002, owner: bob}]"
+    " {user: '1002', password: secret1002, owner: bob},"
+    " {user: '1003', password: secret1003, owner: gus}]"
 )
 
 
@@ -142,8 +143,10 @@ async def test_an_age_is_answered_as_any_refusal(gateway: Gateway, cast: Cast) -
     assert (await child.incoming())["call"] == call
     await adult.hangup(call)
     await child.leave()
-    rows = _rows(gateway, "SELECT age FROM people WHERE handle = 'gus'")
-    assert rows == [("13-15",)]
+    # not signed in any more, and rung by a phone of theirs
+    assert await refused(shy, "sip:1003@dm.localhost") == (code, text)
+    call = await adult.invite("sip:1003@dm.localhost")
+    assert (await adult.ended(call))["reason"] == "unreachable"  # it is not registered
 
 
 @pytest_twisted.ensureDeferred

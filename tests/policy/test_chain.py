@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.policy.chain import Attempt, Facts
+from gateway.policy.chain import ANONYMOUS, Attempt, Facts
 from gateway.policy.people import Person
 from gateway.policy.rules import chain_of
 from gateway.values import Reason, ServiceAddress, UserAddress
@@ -36,6 +36,7 @@ CALM = Attempt(
         (replace(CALM, callee=UserAddress("alice")), "not_oneself", Reason.NOT_ALLOWED),
         (replace(CALM, caller_calls=1), "allowed", None),
         (replace(CALM, caller_calls=2), "caller_calls", Reason.RATE_LIMITED),
+        (replace(CALM, caller=ANONYMOUS, caller_calls=2), "allowed", None),
         (replace(CALM, callee_calls=2), "callee_calls", Reason.BUSY),
         (replace(CALM, caller_calls=2, draining=True), "draining", Reason.GATEWAY_ERROR),
     ],

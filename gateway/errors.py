@@ -67,6 +67,15 @@ class NoSuchPin(GatewayError):
         super().__init__("no such PIN")
 
 
+class NoSuchPass(GatewayError):
+    """No such pass, or not yours: the same answer."""
+
+    rpc_code, sip_code, fault = 4404, 404, "client"
+
+    def __init__(self) -> None:
+        super().__init__("no such pass")
+
+
 class WrongState(GatewayError):
     rpc_code, sip_code, fault = 4409, 491, "client"
 

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from gateway import __version__
 from gateway.app.http import AppServer
+from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
@@ -50,6 +51,7 @@ from gateway.stir.verifier import Verifier
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.limits import LimitStore
+from gateway.store.passes import PassStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.reviews import ReviewStore
@@ -165,6 +167,8 @@ class Service:
         self.rollout = rollout = Rollout(s.rollout, SwitchStore(self._database), reactor.seconds)
         await rollout.refresh()
         limits = LimitStore(self._database, s.limits, self.metrics)
+        passes = PassStore(self._database, s.passes)
+        await passes.settle_left_open(reactor.seconds())
         self.calls = calls = CallRegistry(
             Outside(
                 pool=pool,
@@ -178,7 +182,9 @@ class Service:
                 people=people,
                 identities=whose,
                 chain=chain_of(s),
-                fact_sources=(rollout,),
+                fact_sources=(rollout, passes),
+                passes=passes,
+                refund_s=s.passes.refund_s,
                 limits=s.limits,
                 enum=Enum(resolver, domains_of(s.trunks)) if s.routing.enum else None,
                 ledger=limits,
@@ -213,7 +219,17 @@ class Service:
         )
         mine = PeopleMethods(people, whose, rollout.includes, s.calls.ring_s, reactor.seconds)
         http = AppServer(
-            s, reactor, sessions, calls, self._store, pins, reviews, mine, self.not_ready, pages
+            s,
+            reactor,
+            sessions,
+            calls,
+            self._store,
+            pins,
+            reviews,
+            mine,
+            PassMethods(passes, sessions, s.passes, reactor.seconds),
+            self.not_ready,
+            pages,
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)

@@ -15,6 +15,7 @@ from twisted.web.server import Request, Site
 from gateway.app.dm_socket import DmSocketFactory, Room
 from gateway.app.methods import Methods
 from gateway.app.origins import Origins
+from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.pin_methods import PinMethods
 from gateway.app.review_methods import ReviewMethods
@@ -109,6 +110,7 @@ class AppServer:
         pins: Pins,
         reviews: ReviewMethods,
         people: PeopleMethods,
+        passes: PassMethods,
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
         clock: Clock | None = None,
@@ -126,7 +128,7 @@ class AppServer:
             tokens=Tokens(settings.app.token, (clock or reactor).seconds),
             sessions=sessions,
             methods=Methods(
-                calls, history, sessions, PinMethods(pins, reactor.seconds), reviews, people
+                calls, history, sessions, PinMethods(pins, reactor.seconds), reviews, people, passes
             ),
             seen=people.seen,
             origins=Origins(settings.http.allowed_origins),

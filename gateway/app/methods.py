@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.app import messages, rpc
+from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.pin_methods import PinMethods
 from gateway.app.review_methods import ReviewMethods
@@ -52,6 +53,7 @@ class Methods:
         pins: PinMethods,
         reviews: ReviewMethods,
         people: PeopleMethods,
+        passes: PassMethods,
     ) -> None:
         self._included = people.included
         self._calls = calls
@@ -75,6 +77,7 @@ class Methods:
             "pin.list": pins.list,
             "pin.revoke": pins.revoke,
             **people.readers(),
+            **passes.readers(),
         }
 
     def take(self, session: Session, request: rpc.Request) -> None:

@@ -11,10 +11,12 @@ import structlog
 from gateway.calls.anchorage import Anchorage
 from gateway.calls.bridge import Bridge
 from gateway.calls.events import Accepted, Connected, Ended, Notice, Ringing
+from gateway.calls.fare import Fare
 from gateway.calls.identity_ports import Attestor, IdentityCheck
 from gateway.calls.legs import LegTable
 from gateway.calls.limit_ports import Holds, Ledger
 from gateway.calls.machine import Core, Side, State, call_machine
+from gateway.calls.pass_ports import Passes
 from gateway.calls.people_ports import FactSource, People
 from gateway.calls.pin_ports import Pins
 from gateway.calls.ports import (
@@ -82,6 +84,8 @@ class Outside:
     limits: LimitsSection
     enum: Enum | None = None
     fact_sources: tuple[FactSource, ...] = ()
+    passes: Passes | None = None
+    refund_s: float = 10.0
     ledger: Ledger | None = None
     holds: Holds | None = None
     attestor: Attestor | None = None
@@ -98,6 +102,8 @@ class Terms:
     """The caller is a stranger to the callee: how often they ring in vain is counted."""
     silent: bool = False
     """It rings nowhere; see ``silent_callee``."""
+    pass_: str | None = None
+    """The pass that lets it through, to be used up by connecting."""
 
 
 class Departure(Protocol):
@@ -126,6 +132,7 @@ class Call:
     ) -> None:
         self._outside = outside
         self.terms = terms
+        self.fare = Fare(outside.passes, terms.pass_, record.call, outside.refund_s)
         self.id: CallId = record.call
         self.record = record
         self._gone = gone
@@ -339,6 +346,9 @@ class Call:
         a, b = self.caller.bridge_leg, self.callee.bridge_leg
         if a is None or (b is None and not self.callee.has_no_leg):
             return  # a side went; its end is on the way
+        if not await self.fare.paid(self.now()):
+            self.end(Ending(Reason.LIMIT_REACHED, Party.GATEWAY))
+            return
         if b is not None:
             await self.lease.connect(a, b)
         self._machine.bridged()
@@ -419,6 +429,7 @@ class Call:
     async def _tell_ended(self, ending: Ending) -> None:
         try:
             await self.save()
+            await self.fare.settle(self.record.duration_s, ending.reason)
         finally:
             self.farewell = Ended(
                 call=self.id,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -131,6 +132,17 @@ class Quality(AppEvent):
             "sent": side(self.mos_sent, self.loss_sent, self.stats.sent.jitter_ms),
             "received": side(self.mos_received, self.loss_received, self.stats.received.jitter_ms),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassGranted(AppEvent):
+    """A creator has granted this follower a pass, ``shown`` as ``pass.list`` shows it."""
+
+    METHOD: ClassVar[str] = "pass.granted"
+    shown: Mapping[str, Any]
+
+    def params(self) -> dict[str, Any]:
+        return dict(self.shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

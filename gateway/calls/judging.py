@@ -15,7 +15,7 @@ from gateway.calls.record import Means
 from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
 from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
-from gateway.policy.permission import OWN_BLOCK, FirstContact, stranger
+from gateway.policy.permission import OWN_BLOCK, FirstContact, needed_pass, stranger
 from gateway.routing.numbers import country_of
 from gateway.routing.targets import Group, NoRoute, Target, Telephone
 from gateway.values import (
@@ -182,6 +182,7 @@ class Judging:
             longest_s=longest_s if bound_s is None else min(longest_s, bound_s),
             first_contact=attempt.facts.part(FirstContact) is not None and stranger(attempt),
             silent=verdict.silent,
+            pass_=None if (held := needed_pass(attempt)) is None else held.id,
         )
 
     def _attempt(self, asked: Asked, callee: Address, facts: Facts) -> Attempt:

@@ -6,11 +6,12 @@ refuses with ``unavailable``: the caller cannot tell it from no answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.hours import Hours
 from gateway.policy.chain import REFUSED, Attempt, Verdict
+from gateway.policy.passes import HeldPass, usable
 from gateway.settings import PeopleSection
 from gateway.values import Reason, UserAddress
 
@@ -51,7 +52,17 @@ def allow_from(attempt: Attempt) -> Verdict | None:
         return None
     if wanted == "contacts" and attempt.known:
         return None
+    if usable(attempt) is not None:
+        return None
     return Verdict("allow_from", Reason.NOT_ALLOWED, REFUSED)
+
+
+def needed_pass(attempt: Attempt) -> HeldPass | None:
+    """The pass that lets this call through: one that needs none uses none up."""
+    facts = attempt.facts
+    others = tuple(part for part in facts.parts if not isinstance(part, HeldPass))
+    bare = replace(attempt, facts=replace(facts, parts=others))
+    return None if allow_from(bare) is None else usable(attempt)
 
 
 def allow_phone(attempt: Attempt) -> Verdict | None:

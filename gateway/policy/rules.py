@@ -13,6 +13,7 @@ from typing import Final
 from gateway.policy import age, chain, permission, regions, rollout
 from gateway.policy.chain import Attempt, Chain, Rule, Verdict
 from gateway.policy.limits import limit_bounds, limit_rules
+from gateway.policy.passes import pass_left_s
 from gateway.settings import Settings
 
 SILENT: Final = frozenset(
@@ -54,8 +55,13 @@ def chain_of(s: Settings) -> Chain:
     bounds: tuple[chain.Bound, ...] = (
         *limit_bounds(s.limits),
         partial(age.minutes_left, age=s.age),
+        _by_pass,
     )
     return Chain((*always, *map(_but_emergencies, rules)), tuple(map(_unbounded, bounds)))
+
+
+def _by_pass(attempt: Attempt) -> float | None:
+    return None if permission.needed_pass(attempt) is None else pass_left_s(attempt)
 
 
 def _but_emergencies(rule: Rule) -> Rule:

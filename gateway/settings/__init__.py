@@ -11,6 +11,7 @@ from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
 from gateway.settings.limits import LimitsSection, Tariff, TelephoneLimits
 from gateway.settings.loading import load, secret
+from gateway.settings.passes import PassesSection
 from gateway.settings.people import (
     AgeSection,
     MinorRules,
@@ -64,6 +65,7 @@ __all__ = [
     "MinorRules",
     "NumberRule",
     "OwnNumber",
+    "PassesSection",
     "PeopleSection",
     "Period",
     "RegionsSection",

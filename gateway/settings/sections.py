@@ -30,6 +30,7 @@ from gateway.settings.kinds import (
     wide,
 )
 from gateway.settings.limits import LimitsSection
+from gateway.settings.passes import PassesSection
 from gateway.settings.people import AgeSection, PeopleSection, RegionsSection, RolloutSection
 from gateway.settings.routing import RoutingSection
 from gateway.settings.stir import StirSection
@@ -252,6 +253,7 @@ class Settings(Section):
     calls: CallsSection = CallsSection()
     people: PeopleSection = PeopleSection()
     limits: LimitsSection = LimitsSection()
+    passes: PassesSection = PassesSection()
     rollout: RolloutSection = RolloutSection()
     age: AgeSection = AgeSection()
     regions: RegionsSection = RegionsSection()

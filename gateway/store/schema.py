@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration."""
 
 metadata = MetaData()
@@ -90,6 +90,32 @@ holds = Table(
     Column("rule", String(64), nullable=False),
     Column("since", Float, nullable=False),
     Column("until", Float, nullable=False),
+)
+
+passes = Table(
+    "passes",
+    metadata,
+    Column("pass_id", String(32), primary_key=True),
+    Column("creator", String(64), nullable=False),
+    Column("follower", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("calls", Integer),
+    Column("seconds", Float),
+    Column("calls_left", Integer),
+    Column("seconds_left", Float),
+    Column("from_at", Float),
+    Column("until_at", Float),
+    Column("created_at", Float, nullable=False),
+)
+Index("passes_by_creator", passes.c.creator, passes.c.follower, passes.c.created_at)
+Index("passes_by_follower", passes.c.follower, passes.c.created_at)
+
+pass_uses = Table(
+    "pass_uses",
+    metadata,
+    Column("call", String(64), primary_key=True),
+    Column("pass_id", String(32), nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 pins = Table(

@@ -10,10 +10,12 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet.defer import Deferred
 
 from gateway.app.http import AppServer
+from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import mint
+from gateway.calls.pass_ports import Grant, Pass, PassPage
 from gateway.calls.people_ports import BlockPage, ContactPage
 from gateway.calls.pin_ports import Pin, PinKind, Redeemed
 from gateway.calls.record import HistoryItem, HistoryPage
@@ -229,6 +231,19 @@ class ScriptedBook:
         return False
 
 
+class ScriptedPasses:
+    """``PassBook`` of nobody: what passes do is tested with the store."""
+
+    async def grant(self, creator: str, follower: str, grant: Grant, now: float) -> Pass:
+        return Pass("p1", creator, follower, grant, now, grant.calls, grant.seconds)
+
+    async def passes(self, *asked: object) -> PassPage:
+        return PassPage(())
+
+    async def revoke(self, creator: str, pass_: str) -> bool:
+        return False
+
+
 class Server:
     def __init__(
         self,
@@ -256,6 +271,7 @@ class Server:
                 self.reviews, self.history, self.reviews, clock.seconds, self.reviews.tell
             ),
             PeopleMethods(self.book, Identities(self.settings), lambda _: True, 45, clock.seconds),
+            PassMethods(ScriptedPasses(), self.sessions, self.settings.passes, clock.seconds),
             ready,
             Pages(self.settings, reactor.seconds),
             clock,

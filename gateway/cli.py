@@ -15,6 +15,7 @@ from twisted.internet import asyncioreactor
 from gateway import __version__
 from gateway.errors import GatewayError, SettingsError, Unlocatable
 from gateway.settings import Settings, load
+from gateway.values import HANDLE, UserAddress
 
 EMBEDDED = Path(__file__).parent / "conf" / "dev.yaml"
 
@@ -158,6 +159,59 @@ def route(
     except (GatewayError, ValueError) as e:
         raise click.UsageError(str(e)) from None
     sys.exit(explain.explain(settings, asked))
+
+
+@main.command()
+@_settings
+@click.option("--user", required=True, metavar="HANDLE")
+def export(path: Path, overrides: tuple[str, ...], user: str) -> None:
+    """Print all that is kept of one person, as JSON."""
+    import json  # noqa: PLC0415
+
+    from gateway.policy.identity import Identities  # noqa: PLC0415
+    from gateway.store import privacy  # noqa: PLC0415
+    from gateway.store.database import transaction  # noqa: PLC0415
+
+    settings = _load(path, overrides)
+    who = Identities(settings).of(_person(user))
+    try:
+        with transaction(settings.store) as connection:
+            found = privacy.export(connection, who, user)
+    except GatewayError as e:
+        click.echo(str(e), err=True)
+        raise SystemExit(1) from None
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+@main.command()
+@_settings
+@click.option("--user", required=True, metavar="HANDLE")
+@click.option("--yes", is_flag=True, help="Without it only told what would be done.")
+def erase(path: Path, overrides: tuple[str, ...], user: str, yes: bool) -> None:
+    """Erase one person: what is theirs alone goes, in calls and reports a pseudonym stays."""
+    from gateway.policy.identity import Identities  # noqa: PLC0415
+    from gateway.store import privacy  # noqa: PLC0415
+    from gateway.store.database import transaction  # noqa: PLC0415
+
+    settings = _load(path, overrides)
+    who = Identities(settings).of(_person(user))
+    try:
+        with transaction(settings.store) as connection:
+            done = privacy.erase(connection, who, user)
+            if not yes:
+                connection.rollback()
+    except GatewayError as e:
+        click.echo(str(e), err=True)
+        raise SystemExit(1) from None
+    for table, rows in done.items():
+        click.echo(f"{rows:7}  {table}")
+    click.echo("erased" if yes else "nothing was changed; --yes does it")
+
+
+def _person(user: str) -> UserAddress:
+    if not HANDLE.fullmatch(user):
+        raise click.BadParameter(f"--user: {user[:80]!r} is no handle; right is alice")
+    return UserAddress(user)
 
 
 @main.command()

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -54,9 +55,10 @@ from gateway.store.limits import LimitStore
 from gateway.store.passes import PassStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
+from gateway.store.privacy import forget_old_calls, forget_old_reports
 from gateway.store.reviews import ReviewStore
 from gateway.store.switches import SwitchStore
-from gateway.store.usage import WEEK_S, UsageStore
+from gateway.store.usage import DAY_S, WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason, UserAddress
 from gateway.web.pages import Pages
@@ -65,6 +67,8 @@ log = structlog.get_logger()
 
 STORE_CHECK_S = 5.0
 USAGE_S = 600.0
+FORGET_S = 3600.0
+FORGET_AT_ONCE = 500
 FAREWELL_S = 5.0
 """For calls that are ended by force: BYEs answered, records written."""
 
@@ -116,6 +120,8 @@ class Service:
         self._counting = LoopingCall(self._count_callers)
         self._counting.clock = reactor
         self._usage = UsageStore(self._database)
+        self._forgetting = LoopingCall(self._forget)
+        self._forgetting.clock = reactor
 
     async def start(self) -> None:
         """Bring everything up; ``CannotStart`` says what could not be, and nothing is left."""
@@ -238,8 +244,7 @@ class Service:
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
         self._serving = True
-        self._checking.start(STORE_CHECK_S, now=False)
-        self._counting.start(USAGE_S)
+        self._begin_upkeep()
         self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
@@ -258,6 +263,33 @@ class Service:
                 await self.rollout.refresh()
             except StoreUnavailable as e:
                 log.warning("rollout_not_refreshed", error=str(e))
+
+    def _begin_upkeep(self) -> None:
+        self._checking.start(STORE_CHECK_S, now=False)
+        self._counting.start(USAGE_S)
+        self._forgetting.start(FORGET_S)
+
+    async def _forget(self) -> None:
+        """In small steps: who writes records must not wait for long."""
+        store, now = self.settings.store, self._reactor.seconds()
+        calls = 0
+        try:
+            while store.calls_days is not None and self._forgetting.running:
+                before = now - store.calls_days * DAY_S
+                work = partial(forget_old_calls, before=before, most=FORGET_AT_ONCE)
+                step = await self._database.write(work)
+                calls += step
+                if step < FORGET_AT_ONCE:
+                    break
+            reports = 0
+            if store.reports_days is not None:
+                before = now - store.reports_days * DAY_S
+                forget = partial(forget_old_reports, before=before)
+                reports = await self._database.write(forget)
+        except StoreUnavailable:
+            return  # readiness tells of it; the next turn goes on
+        if calls or reports:
+            log.info("forgotten", calls=calls, reports=reports)
 
     async def _count_callers(self) -> None:
         try:
@@ -312,7 +344,7 @@ class Service:
                 await ended
             except TimeoutError:
                 log.error("calls_hang", count=len(calls))
-        for loop in (self._checking, self._counting):
+        for loop in (self._checking, self._counting, self._forgetting):
             if loop.running:
                 loop.stop()
         self._systemd.stop_watchdog()

@@ -123,6 +123,12 @@ class MetricsSection(Section):
 
 class StoreSection(Section):
     url: Annotated[str, AfterValidator(known_store)] = "sqlite:///var/dm-gateway.db"
+    calls_days: Annotated[int, Field(ge=31, le=36_500)] | None = Field(
+        None, description="for which calls' records are kept; limits look 30 days back"
+    )
+    reports_days: Annotated[int, Field(ge=31, le=36_500)] | None = Field(
+        None, description="for which settled reports are kept"
+    )
 
 
 class TokenSection(Section):

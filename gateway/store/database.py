@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -181,6 +182,23 @@ class Database:
         future = threads.submit(work)
         future.add_done_callback(lambda f: self._reactor.callFromThread(tell, f))
         return done
+
+
+@contextmanager
+def transaction(settings: StoreSection) -> Iterator[Connection]:
+    """One, for commands: blocks; ``CannotStart`` where the database cannot be opened."""
+    database = Database(settings, None)
+    try:
+        database._open()
+        engine = database._for_writing
+        assert engine is not None
+        with engine.begin() as connection:
+            yield connection
+    except (SQLAlchemyError, OSError, NewerSchema, ImportError) as e:
+        why = str(getattr(e, "orig", None) or e)
+        raise CannotStart(f"the database cannot be used: {why}") from e
+    finally:
+        database._close()
 
 
 def _sqlite_connected(connection: Any, _record: object) -> None:

@@ -132,6 +132,16 @@ def test_programs_that_fail_or_never_end_are_survived(program: Callable[[str], P
     assert output_of([str(program("echo yes; echo no >&2"))]) == "yes\nno\n"
 
 
+def test_trunks_whose_tones_nobody_hears() -> None:
+    trunks = [
+        {"name": word, "address": "192.0.2.1", "dtmf": word}
+        for word in ("rfc4733", "info", "inband")
+    ]
+    found = only(media.digits(settings(trunks=trunks)))
+    assert (found.grade, found.what) == ("warn", "digits of trunk inband")
+    assert "telephone-event" in found.mend
+
+
 # --- the machine ----------------------------------------------------------------------------
 
 
@@ -323,4 +333,4 @@ def test_every_check_is_made() -> None:
         if f in CHECKS and n[0] != "_"
     }
     assert made == set(CHECKS)
-    assert len(CHECKS) == 12
+    assert len(CHECKS) == 13

@@ -176,6 +176,18 @@ sipp: 3
             "2: sip.host: 'a b' is neither a host name nor an IP address",
         ),
         (
+            "trunks:\n  - {name: one, address: -a.org}\n",
+            "2: trunks.0.address: '-a.org' is neither a host name nor an IP address",
+        ),
+        (
+            "trunks:\n  - {name: one, address: 'a..org:5070'}\n",
+            "2: trunks.0.address: 'a..org' is neither a host name nor an IP address",
+        ),
+        (
+            "trunks:\n  - {name: one, address: a.org}\n  - {name: one, address: b.org}\n",
+            "3: trunks.1.name: 'one' is there twice; keep one",
+        ),
+        (
             "sip:\n  registration_min_s: 100\n  registration_max_s: 60\n",
             "2: sip.registration_min_s: is above registration_max_s, 60",
         ),

@@ -21,6 +21,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 CHECKS: Final[Sequence[Check]] = (
     media.pjsip,
     media.rtpengine,
+    media.digits,
     host.ports,
     names.trunks,
     state.database,

@@ -97,3 +97,15 @@ def _answers(host: str, port: int) -> bool:
             return channel.recv(2048).startswith(b"doctor d6:result4:pong")
     except (OSError, OverflowError):
         return False
+
+
+def digits(settings: Settings) -> Iterator[Finding]:
+    """Trunks to which digits go as tones: theirs, coming in as tones, are heard by nobody."""
+    for trunk in settings.trunks:
+        if trunk.dtmf == "inband":
+            yield Finding(
+                f"digits of trunk {trunk.name}",
+                "warn",
+                "dtmf: inband sends tones and hears none; telephone-event and INFO are heard",
+                "have the trunk send telephone-event (RFC 4733) where its callers press digits",
+            )

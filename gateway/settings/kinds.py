@@ -27,6 +27,8 @@ AT_KEY: Final = "at_key"
 _STORE = re.compile(
     r"sqlite(\+pysqlite)?:///(?!:memory:)[^?]+(\?.*)?|postgresql(\+[a-z0-9]+)?://.+"
 )
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9.\-]+(:[0-9]{1,5})?")
 NG_ADDRESS = re.compile(r"[A-Za-z0-9.\-]{1,253}:[0-9]{1,5}")
 _ICE_URL = re.compile(r"(stun|stuns|turn|turns):\S+")
@@ -38,10 +40,10 @@ def at_key(key: str, problem: str) -> PydanticCustomError:
 
 
 def _known_host(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.\-:]{1,253}", text):
-        raise ValueError(f"{text[:80]!r} is neither a host name nor an IP address")
     if text.replace(".", "").isdigit() or ":" in text:
         return _numeric(text)
+    if len(text) > 253 or not _HOST_NAME.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is neither a host name nor an IP address")
     return text
 
 

@@ -61,6 +61,7 @@ HOSTILE = {
     "SRTP with half a key": offer(4000, "PCMU", profile="RTP/SAVP", crypto="c2hvcnQ="),
     "another network": offer(4000, "PCMU").replace("IP4 127.0.0.1", "IP6 ::1"),
     "no payload type": offer(4000, "PCMU").replace("RTP/AVP 0 101", "RTP/AVP"),
+    "a negative port": offer(4000, "PCMU").replace("m=audio 4000", "m=audio -4000"),
     "a long address": offer(4000, "PCMU").replace("127.0.0.1", "a" * 254),
     "a long RTCP address": offer(4000, "PCMU", extra=f"a=rtcp:9 IN IP4 {'a' * 300}\r\n"),
     "no media": "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n",

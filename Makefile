@@ -57,9 +57,10 @@ $(VENV)/.run-ready: setup.cfg pyproject.toml conf/constraints.txt
 	@$(PIP) -e . </dev/null
 	@touch $@
 
-$(VENV)/.test-ready: $(VENV)/.run-ready
+$(VENV)/.test-ready: $(VENV)/.run-ready tests/peers/npm.py
 	@echo "installing Python packages of the tests"
 	@$(PIP) -e '.[test]' </dev/null
+	@$(BIN)/python -m tests.peers.npm
 	@touch $@
 
 define HINT

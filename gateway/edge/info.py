@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from gateway.sip.message import Request
 
+RELAY: Final = "application/dtmf-relay"
+DURATION_MS: Final = 160
+_LONGEST_MS: Final = 10_000
 _DIGIT = re.compile(rb"\s*([0-9A-Da-d*#])\s*")
-DURATION_MS = 160
+_SIGNAL = re.compile(rb"^[ \t]*Signal[ \t]*=[ \t]*([0-9A-Da-d*#])[ \t]*\r?$", re.I | re.M)
+_DURATION = re.compile(rb"^[ \t]*Duration[ \t]*=[ \t]*([0-9]{1,5})[ \t]*\r?$", re.I | re.M)
 
 
 def as_relay(request: Request) -> Request:
-    """``application/dtmf`` (a bare digit) becomes ``application/dtmf-relay``; others stay."""
+    """A digit of ``application/dtmf`` or ``dtmf-relay``, however its lines are written and ended.
+
+    What holds none that can be read stays as it is.
+    """
     kind = (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-    if kind != "application/dtmf":
+    if kind not in ("application/dtmf", RELAY):
         return request
-    match = _DIGIT.fullmatch(request.body[:16])
-    if match is None:
-        signal = re.search(rb"Signal\s*=\s*([0-9A-Da-d*#])", request.body[:256])
-        if signal is None:
-            return request
-        digit = signal[1]
-    else:
-        digit = match[1]
-    body = b"Signal=%b\r\nDuration=%d\r\n" % (digit.upper(), DURATION_MS)
-    headers = request.headers.replaced("Content-Type", "application/dtmf-relay")
-    return request.replaced(headers=headers, body=body)
+    body = request.body[:256]
+    found = _SIGNAL.search(body) or (_DIGIT.fullmatch(body) if kind != RELAY else None)
+    if found is None:
+        return request
+    asked = _DURATION.search(body)
+    duration_ms = min(_LONGEST_MS, int(asked[1])) if asked else DURATION_MS
+    written = b"Signal=%b\r\nDuration=%d\r\n" % (found[1].upper(), duration_ms)
+    headers = request.headers.replaced("Content-Type", RELAY)
+    return request.replaced(headers=headers, body=written)

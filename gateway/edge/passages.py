@@ -36,7 +36,7 @@ class Passage:
         await self._queue.acquire()
         try:
             body = message.body
-            if not body:
+            if not _describes(message):
                 return message
             key = (body, offer, from_worker)
             made = self._made.get(key)
@@ -48,6 +48,12 @@ class Passage:
             return message.replaced(body=made)
         finally:
             self._queue.release()
+
+
+def _describes(message: Request | Response) -> bool:
+    """Whether it has SDP, alone or among others; an INFO's digits are none."""
+    kind = (message.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    return bool(message.body) and (kind in ("", "application/sdp") or kind.startswith("multipart/"))
 
 
 def pass_on(
@@ -63,7 +69,7 @@ def pass_on(
 
     ``broke`` is called instead where its SDP cannot be passed on.
     """
-    if passage is None or (passage.idle and not message.body):
+    if passage is None or (passage.idle and not _describes(message)):
         go(message)
         return
 

@@ -92,6 +92,27 @@ async def test_a_call_from_outside_and_a_re_invite(scene: Scene) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_body_that_is_no_sdp_is_none_of_its_business(scene: Scene) -> None:
+    phone, worker, anchor = scene.phone(), scene.worker(), Anchor()
+    scene.edge.anchored(LegId("leg7"), anchor)
+    worker.send(with_body(outgoing(worker, phone), b"v=0 offer"))
+    seen = await phone.request("INVITE")
+    contact = (("Contact", f"<sip:1001@{phone.address}>"),)
+    phone.send(response_to(seen, 200, to_tag="p", headers=contact).replaced(body=b"v=0 answer"))
+    assert (await worker.response(200)).body == b"v=0 answer rewritten"
+    headers = seen.headers.replaced("CSeq", "5 INFO").without("Record-Route").without("Contact")
+    headers = headers.replaced("From", f"{seen.headers.get('To')};tag=p")
+    headers = headers.replaced("To", str(seen.headers.get("From")))
+    headers = headers.replaced("Via", f"SIP/2.0/UDP {phone.address};branch=z9hG4bKinfo")
+    headers = headers.replaced("Content-Type", "application/dtmf-relay")
+    digits = b"Signal=5\r\nDuration=100\r\n"
+    uri = str(seen.contacts[0].uri)
+    phone.send(Request(headers=headers, method="INFO", uri=uri, body=digits))
+    assert (await worker.request("INFO")).body == digits
+    assert len(anchor.asked) == 2
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_comes_behind_sdp_waits_for_it(scene: Scene) -> None:
     phone, worker, anchor = scene.phone(), scene.worker(), Anchor()
     scene.edge.anchored(LegId("leg7"), anchor)

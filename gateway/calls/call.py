@@ -301,7 +301,8 @@ class Call:
 
     def tell_ringing(self) -> None:
         self.record = replace(self.record, ringing_at=self.now())
-        self._outside.meters.call_seen(self.record.direction)
+        if not self.terms.silent:
+            self._outside.meters.call_seen(self.record.direction)
         self._words.run("record", self.save())
         if self.terms.first_contact:
             self._words.run(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Float, Integer, case, cast, func, select
+from sqlalchemy import ColumnElement, Float, Integer, case, cast, func, select
 
+from gateway.policy.rules import SILENT
 from gateway.store.database import Database
 from gateway.store.schema import calls, ratings
 from gateway.values import Direction, Reason
@@ -39,6 +40,12 @@ class DayOfCalls:
     """Of all connected calls that have ended."""
     ratings: int
     score_sum: int
+
+
+def _rang() -> ColumnElement[bool]:
+    """Not what its caller alone heard ring."""
+    silent = func.coalesce(calls.c.verdict, "").in_(sorted(SILENT))
+    return calls.c.ringing_at.is_not(None) & ~silent
 
 
 class UsageStore:
@@ -87,7 +94,7 @@ class UsageStore:
                 day,
                 calls.c.direction,
                 func.count(),
-                func.count(calls.c.ringing_at),
+                func.count(case((_rang(), 1))),
                 func.count(calls.c.callee_accepted_at),
                 func.count(calls.c.connected_at),
                 cast(func.sum(talk), Float),

@@ -259,6 +259,7 @@ class Server:
         self.pins = ScriptedPins()
         self.reviews = ScriptedReviews()
         self.book = ScriptedBook()
+        self.outside: set[str] = set()  # people who have no calls
         self.sessions = Sessions(self.settings.app, clock)
         self.server = AppServer(
             self.settings,
@@ -270,7 +271,13 @@ class Server:
             ReviewMethods(
                 self.reviews, self.history, self.reviews, clock.seconds, self.reviews.tell
             ),
-            PeopleMethods(self.book, Identities(self.settings), lambda _: True, 45, clock.seconds),
+            PeopleMethods(
+                self.book,
+                Identities(self.settings),
+                lambda p: p.handle not in self.outside,
+                45,
+                clock.seconds,
+            ),
             PassMethods(ScriptedPasses(), self.sessions, self.settings.passes, clock.seconds),
             ready,
             Pages(self.settings, reactor.seconds),

@@ -54,6 +54,7 @@ def test_an_app_caller_sees_what_no_answer_shows(to: str, ends: str) -> None:
         seen.append(seen_by_app(world, to, ends))
         noticed = bool(world.events(bob.id)) or any("open_sip_leg" in line for line in world.log)
         assert noticed is not silent
+        assert any(line.startswith("seen") for line in world.metered) is not silent
         record = world.saved[-1]
         assert record.ringing_at is not None
         assert record.verdict == ("blocked" if silent else "allowed")

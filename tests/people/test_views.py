@@ -10,6 +10,7 @@ import pytest_twisted
 from gateway.calls.record import HistoryItem
 from gateway.policy.rules import SILENT
 from gateway.store.calls import CallStore
+from gateway.store.usage import UsageStore
 from gateway.values import Party, Reason
 from tests.people.scene import NOW, Scene
 from tests.store.scene import ALICE, BOB, record
@@ -53,3 +54,13 @@ async def test_the_caller_sees_an_unanswered_call_the_callee_the_rule(
 async def test_other_rules_are_told_to_nobody(scene: Scene) -> None:
     for item in await views(scene, Reason.BUSY, Party.GATEWAY, "callee_calls"):
         assert (item.reason, item.rule) == (Reason.BUSY, None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_rang_nowhere_was_not_seen(scene: Scene) -> None:
+    store = CallStore(scene.database)
+    for number, verdict in enumerate(("allowed", "blocked", "callee_calls", "quiet_hours")):
+        kept = record(f"c{number}", NOW, ringing_at=NOW, ended_at=NOW + 45, verdict=verdict)
+        await store.save(kept)
+    (day,) = await UsageStore(scene.database).days(0, NOW + 86_400)
+    assert (day.invited, day.seen) == (4, 2)

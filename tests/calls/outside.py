@@ -400,7 +400,9 @@ class World:
     def call_began(self, direction: object) -> None:
         self.metered.append(f"began {direction}")
 
-    def call_seen(self, direction: object) -> None: ...
+    def call_seen(self, direction: object) -> None:
+        self.metered.append("seen")
+
     def call_accepted(self, direction: object) -> None: ...
 
     def call_connected(self, direction: object, setup_s: float) -> None:

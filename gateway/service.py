@@ -28,7 +28,7 @@ from gateway.calls.rollout import Rollout
 from gateway.calls.trunk_ports import Enum
 from gateway.dns.resolver import Resolver
 from gateway.edge.edge import Edge
-from gateway.errors import CannotStart, GatewayError, StoreUnavailable
+from gateway.errors import CannotStart, GatewayError, NotAllowed, StoreUnavailable
 from gateway.media.pool import Pool
 from gateway.media.rtp_ports import PortBlocks
 from gateway.media.rtpengine import Rtpengines, split_ports
@@ -211,8 +211,12 @@ class Service:
         pages = Pages(s, reactor.seconds)
 
         async def reported(report: Report, block: bool) -> None:
-            if block and isinstance(report.by, UserAddress):
+            if not block or not isinstance(report.by, UserAddress):
+                return
+            try:
                 await people.block(report.by.handle, report.about, reactor.seconds())
+            except NotAllowed as e:  # as many as there may be: the report stands all the same
+                log.info("block_not_added", user=report.by.handle, why=str(e))
 
         reviews = ReviewMethods(
             ReviewStore(self._database), self._store, self.metrics, reactor.seconds, reported

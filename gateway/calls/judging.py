@@ -110,9 +110,9 @@ class Judging:
             return found
         trunk = call.trunk if side is Side.CALLEE else None
         asked = Asked(staying.address, to, found.target, means, trunk=trunk)
-        found = await self.judge(asked)
+        theirs, found = found, await self.judge(asked)
         if found.verdict.rule != OWN_BLOCK:
-            return found
+            return replace(found, silent=found.silent | theirs.silent)
         # whom the one who stays has blocked is no business of the one who leaves
         verdict = replace(found.verdict, reason=Reason.UNAVAILABLE, text="")
         terms = replace(found.terms, silent=True)
@@ -142,8 +142,7 @@ class Judging:
     async def _usage(self, asked: Asked) -> Usage:
         """Asked for once a call, however many of a group it rings."""
         outside, target = self._outside, asked.target
-        emergency = isinstance(target, Telephone) and NumberClass.EMERGENCY in target.classes
-        if outside.ledger is None or emergency:
+        if outside.ledger is None or _emergency(target):
             return Usage()
         callee = outside.identities.of(shown(asked.to, target))
         caller = outside.identities.of(asked.caller, asked.trunk)
@@ -160,18 +159,20 @@ class Judging:
         found = Judgement(verdict, target, self._terms(attempt, verdict), _silent(asked, verdict))
         if not isinstance(target, Group) or not verdict.allowed:
             return found
-        verdicts = {
-            member: self._outside.chain.judge(self._attempt(asked, member, its))
-            for member, its in of_members
-        }
+        attempts = {member: self._attempt(asked, member, its) for member, its in of_members}
+        verdicts = {member: self._outside.chain.judge(a) for member, a in attempts.items()}
         rung = tuple(m for m, v in verdicts.items() if v.allowed or v.silent)
         if not rung:
             return replace(found, verdict=next(iter(verdicts.values())))
         silent = frozenset(m for m in rung if verdicts[m].silent)
+        # whoever of them answers, no bound of theirs is passed over
+        longest_s = min(self._terms(attempts[m], verdicts[m]).longest_s for m in rung)
+        terms = replace(found.terms, longest_s=longest_s)
         if len(silent) == len(rung):
-            terms = replace(found.terms, silent=True)
-            found = replace(found, verdict=verdicts[rung[0]], terms=terms)
-        return replace(found, target=replace(target, members=rung), silent=silent)
+            terms = replace(terms, silent=True)
+            found = replace(found, verdict=verdicts[rung[0]])
+        rung_group = replace(target, members=rung)
+        return replace(found, target=rung_group, silent=silent, terms=terms)
 
     def _terms(self, attempt: Attempt, verdict: Verdict) -> Terms:
         calls, chain = self._outside.settings, self._outside.chain
@@ -212,6 +213,8 @@ class Judging:
         one = outside.identities.of(asked.caller, asked.trunk)
         other = outside.identities.of(callee)
         now = outside.clock.seconds()
+        if _emergency(asked.target):  # no rule about people holds, and nothing is to be in its way
+            return Facts(Person(one.person), Person(other.person))
         found = await outside.people.facts(one, other, now)
         parts = [*found.parts, usage]
         for source in outside.fact_sources:
@@ -225,6 +228,10 @@ class Judging:
             signed_in = self._outside.clients.clients_of(person.address.handle)
             principal = signed_in[-1].principal if signed_in else None
         return person if principal is None else replace(person, claims=Claims.of(principal))
+
+
+def _emergency(target: Target) -> bool:
+    return isinstance(target, Telephone) and NumberClass.EMERGENCY in target.classes
 
 
 def _silent(asked: Asked, verdict: Verdict) -> frozenset[Address]:

@@ -9,10 +9,20 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.calls.ports import Forward, Refuse
+from gateway.calls.trunk_ports import Standing
 from gateway.errors import NotAllowed, RateLimited, StoreUnavailable
 from gateway.policy.chain import Attempt, Chain, Verdict
-from gateway.settings import RoutingSection
-from gateway.values import CallId, Reason, parse_address
+from gateway.settings import RoutingSection, Trunk
+from gateway.values import (
+    CallId,
+    Client,
+    ClientId,
+    Hop,
+    HostPort,
+    Principal,
+    Reason,
+    parse_address,
+)
 from tests.calls.outside import World, people_settings
 from tests.calls.scene import app_to_app, incoming, invite, message
 
@@ -147,12 +157,31 @@ def test_a_transfer_is_judged_for_both() -> None:
         assert {a.means for a in told.asked} == {"transfer"}
     told.verdicts.clear()
     told.asked.clear()
-    Deferred.fromCoroutine(registry.transfer(bob, call, parse_address("user:carol")))
+    going = Deferred.fromCoroutine(registry.transfer(bob, call, parse_address("user:carol")))
+    going.addErrback(lambda _: None)  # it is cut short below
     world.clock.advance(0)
     pairs = [(str(a.caller), str(a.callee)) for a in told.asked]
     assert pairs == [("user:bob", "user:carol"), ("user:alice", "user:carol")]
     assert world.events("carol") == ["call.incoming"]
     world.do(registry.hangup(alice, call))
+
+
+def test_an_emergency_call_waits_for_no_facts() -> None:
+    routing = RoutingSection.model_validate(
+        {
+            "home_country": "DE",
+            "emergency": {"trunk": "carrier"},
+            "routes": [{"name": "out", "prefix": "+", "trunks": ["carrier"]}],
+        }
+    )
+    trunk = Trunk.model_validate({"name": "carrier", "address": "192.0.2.1"})
+    off = {"rollout": {"enabled": False}, "age": {"unknown": "13-15"}}
+    world = World(routing, (trunk,), policy=off)
+    world.book.failing = StoreUnavailable("the database does not take it")
+    world.carriers.standing["carrier"] = Standing(good=(Hop("udp", HostPort("192.0.2.1", 5060)),))
+    invite(world, world.person("alice"), "sip:112@dm.localhost")
+    assert any("open_sip_leg" in line for line in world.log)
+    assert world.saved[-1].verdict == "allowed"
 
 
 GROUP = RoutingSection.model_validate(
@@ -204,6 +233,20 @@ def test_a_group_of_which_nobody_may_be_called() -> None:
         told.verdicts["user:alice", f"user:{name}"] = no
     with pytest.raises(NotAllowed):
         invite(world, world.person("alice"), "tel:+4930901820")
+
+
+def test_the_narrowest_bound_of_a_group_holds_for_it() -> None:
+    rules = {"minutes_per_day": 1, "strangers": True, "night_from": None, "night_to": None}
+    world = World(GROUP, policy={"age": {"from_13": rules}})
+    bob, _ = world.person("bob"), world.person("carol")
+    world.online["carol"] = [Client(ClientId("carol"), Principal("carol", "", age="13-15"))]
+    call = invite(world, world.person("alice"), "tel:+4930901820")
+    assert world.events("carol") == ["call.incoming"]
+    world.do(world.registry.accept(bob, call, "plain"))
+    world.clock.advance(59.9)
+    assert not world.saved[-1].reason
+    world.clock.advance(0.2)
+    assert world.saved[-1].reason is Reason.LIMIT_REACHED
 
 
 def test_the_narrowest_bound_ends_a_call() -> None:

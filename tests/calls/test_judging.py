@@ -187,7 +187,6 @@ def test_an_emergency_call_waits_for_no_facts() -> None:
         {
             "home_country": "DE",
             "emergency": {"trunk": "carrier"},
-            "routes": [{"name": "out", "prefix": "+", "trunks": ["carrier"]}],
         }
     )
     trunk = Trunk.model_validate({"name": "carrier", "address": "192.0.2.1"})

@@ -66,7 +66,8 @@ class Directory:
         def is_user(handle: str) -> bool:
             return bool(outside.clients.clients_of(handle))
 
-        known = outside.dial_plan.routes or outside.dial_plan.numbers
+        book = outside.dial_plan
+        known = book.routes or book.numbers or book.emergency_trunk
         return resolve(
             to, outside.domain, outside.locations.is_account, is_user, dial if known else None
         )

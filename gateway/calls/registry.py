@@ -124,6 +124,11 @@ class CallRegistry:
             if call.farewell is not None:
                 caller.tell(call.farewell)
             return
+        here = self._outside.clients.clients_of(caller.client.principal.handle)
+        if caller.client.id not in (client.id for client in here):
+            # gone for good while the call was judged and made
+            call.end(Ending(Reason.NETWORK_LOST, Party.CALLER))
+            return
         if answer is None:
             caller.expect_media()
         else:

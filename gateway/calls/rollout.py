@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.calls.people_ports import Switches
 from gateway.policy.identity import Identity
@@ -19,6 +19,7 @@ from gateway.values import Principal
 log = structlog.get_logger()
 
 NAME: Final = "rollout"
+_CHANGES: Final = TypeAdapter(dict[str, Any])
 
 
 class Rollout:
@@ -31,6 +32,7 @@ class Rollout:
         self._switches = switches
         self._now = now
         self._changes: dict[str, Any] = {}
+        self._read: str | None = None
         self.current = settings
 
     async def refresh(self) -> None:
@@ -39,11 +41,11 @@ class Rollout:
         What is kept and cannot be taken any more is logged; what held before goes on to hold.
         """
         text = await self._switches.read(NAME)
-        changes = {} if text is None else json.loads(text)
-        if changes == self._changes:
+        if text == self._read:
             return
+        self._read = text
         try:
-            self._take(changes)
+            self._take({} if text is None else _CHANGES.validate_json(text))
         except ValidationError as e:
             log.error("switch_not_taken", switch=NAME, problem=str(e.errors()[0]["msg"]))
 
@@ -62,7 +64,9 @@ class Rollout:
         """
         made = self._merged(changes)
         kept = made.model_dump(mode="json", include=set(changes))
-        await self._switches.write(NAME, json.dumps(kept), self._now())
+        text = json.dumps(kept)
+        await self._switches.write(NAME, text, self._now())
+        self._read = text
         self._take(kept)
         return self.current
 

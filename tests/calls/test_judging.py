@@ -101,6 +101,22 @@ def test_a_caller_who_gives_up_while_facts_are_gathered() -> None:
     world.assert_clean()
 
 
+def test_a_client_that_is_gone_by_then_calls_nobody() -> None:
+    world = World()
+    alice, bob = world.person("alice"), world.person("bob")
+    gate = world.book.gate = Deferred()
+    work = world.registry.invite(alice, parse_address("user:bob"), None, "plain")
+    Deferred.fromCoroutine(work)
+    world.online["alice"].clear()
+    world.registry.client_gone(alice.id)
+    world.book.gate = None
+    gate.callback(None)
+    world.clock.advance(0)
+    assert world.saved[-1].reason is Reason.NETWORK_LOST
+    assert not world.events(bob.id)
+    world.assert_clean()
+
+
 def test_two_calls_at_once_do_not_both_pass_a_limit() -> None:
     """What was free while the facts were gathered may be taken when they are there."""
     world = World(calls_per_user=1)
@@ -171,7 +187,6 @@ def test_an_emergency_call_waits_for_no_facts() -> None:
         {
             "home_country": "DE",
             "emergency": {"trunk": "carrier"},
-            "routes": [{"name": "out", "prefix": "+", "trunks": ["carrier"]}],
         }
     )
     trunk = Trunk.model_validate({"name": "carrier", "address": "192.0.2.1"})

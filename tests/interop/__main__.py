@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway import __version__
+from tests.peers.npm import SIP_JS
 
 TOP = Path(__file__).parents[2]
 OUT = TOP / "docs" / "interop.md"
@@ -28,6 +29,7 @@ FEATURES = (
     "DTLS-SRTP",
     "TLS",
     "TCP",
+    "WebSocket",
     "NAT",
     "IPv6",
     "early media",
@@ -67,6 +69,14 @@ CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "calls us": (f"{_BROWSER}::test_the_browser_calls_and_hangs_up",),
         "is called": (f"{_BROWSER}::test_the_softphone_calls_and_hangs_up",),
         "DTLS-SRTP": (f"{_BROWSER}::test_the_browser_calls_and_hangs_up",),
+    },
+    "SIP.js": {
+        "register": ("tests/e2e/test_sip_browser.py",),
+        "calls us": ("tests/e2e/test_sip_browser.py",),
+        "is called": ("tests/e2e/test_sip_browser.py",),
+        "DTMF INFO": ("tests/e2e/test_sip_browser.py",),
+        "DTLS-SRTP": ("tests/e2e/test_sip_browser.py",),
+        "WebSocket": ("tests/e2e/test_sip_browser.py",),
     },
     "PJSIP": {
         "register": ("tests/edge/test_stacks.py::test_pjsip_registers",),
@@ -112,6 +122,7 @@ def versions() -> dict[str, str]:
     library = pj.Endpoint()
     library.libCreate()
     found["PJSIP"] = library.libVersion().full
+    found["SIP.js"] = SIP_JS.version
     found["a scripted user agent"] = "of the tests"
     return found
 

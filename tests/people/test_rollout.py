@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+import structlog.testing
 from pydantic import ValidationError
 
 from gateway.calls.rollout import NAME, Rollout
@@ -64,11 +65,18 @@ async def test_what_is_no_rollout_is_not_taken(
     assert await SwitchStore(scene.database).read(NAME) == '{"percent": 10.0}'
 
 
+@pytest.mark.parametrize("text", ['{"planets": ["mars"]}', "[1]", "no JSON", "null"])
 @pytest_twisted.ensureDeferred
-async def test_what_is_kept_and_cannot_be_taken_changes_nothing(scene: Scene) -> None:
+async def test_what_is_kept_and_cannot_be_taken_changes_nothing(scene: Scene, text: str) -> None:
     """Perhaps a newer gateway wrote it."""
     rollout = opened(scene)
     await rollout.put({"percent": 10})
-    await SwitchStore(scene.database).write(NAME, '{"planets": ["mars"]}', NOW)
-    await rollout.refresh()
+    await SwitchStore(scene.database).write(NAME, text, NOW)
+    with structlog.testing.capture_logs() as logs:
+        await rollout.refresh()
+        await rollout.refresh()
+    assert [entry["event"] for entry in logs] == ["switch_not_taken"]
     assert rollout.current.percent == 10
+    fresh = opened(scene)
+    await fresh.refresh()
+    assert fresh.current == FILE

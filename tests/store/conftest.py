@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
+from tests.peers.postgres import Cluster
 
 
 @pytest.fixture
@@ -18,11 +19,22 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "var" / "gateway.db"
 
 
-@pytest.fixture
-def database(file: Path) -> Iterator[Database]:
-    from tests.store.scene import opened  # knows the reactor, which is not there any earlier
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("postgres"))
+    made.start()
+    yield made
+    made.stop()
 
-    made = opened(file)
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, file: Path) -> Iterator[Database]:
+    from tests.store.scene import opened, opened_at  # they know the reactor: not any earlier
+
+    if request.param == "sqlite":
+        made = opened(file)
+    else:
+        made = opened_at(request.getfixturevalue("cluster").database())
     pytest_twisted.blockon(Deferred.fromCoroutine(made.start()))
     yield made
     pytest_twisted.blockon(Deferred.fromCoroutine(made.stop()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet import reactor
 
 from gateway.calls.record import CallRecord
@@ -12,7 +13,14 @@ from gateway.settings import StoreSection
 from gateway.store.database import Database
 from gateway.values import Address, CallId, Direction, UserAddress
 
+SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what only SQLite has."""
+
 ALICE, BOB, CAROL = UserAddress("alice"), UserAddress("bob"), UserAddress("carol")
+
+
+def opened_at(url: str) -> Database:
+    return Database(StoreSection(url=url), reactor)
 
 
 def opened(file: Path) -> Database:

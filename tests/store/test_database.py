@@ -29,7 +29,7 @@ from gateway.store.database import Database
 from gateway.store.migrating import MIGRATIONS, bring_up_to_date, migrate, revisions
 from gateway.store.schema import calls
 from tests.peers.waiting import reactor, until
-from tests.store.scene import ALICE, opened, record
+from tests.store.scene import ALICE, SQLITE, opened, record
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -42,6 +42,7 @@ def row(file: Path, call: str) -> dict[str, Any]:
     return dict(found)
 
 
+@SQLITE
 @pytest.mark.usefixtures("database")
 def test_the_file_and_its_directory_are_the_owners_alone(file: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -68,6 +69,7 @@ async def test_a_file_that_everybody_can_read_is_told_of(readable: Path) -> None
     assert told[0]["mode"] == "0644"
 
 
+@SQLITE
 @pytest_twisted.ensureDeferred
 async def test_sqlite_is_set_up_to_survive_kill_and_to_wait_for_others(database: Database) -> None:
     def pragmas(c: Connection) -> list[Any]:
@@ -105,6 +107,7 @@ def shape(c: Connection) -> tuple[Any, Any, Any]:
     return columns, indexes, found.get_pk_constraint("calls")["constrained_columns"]
 
 
+@SQLITE
 @pytest_twisted.ensureDeferred
 async def test_a_new_database_is_what_all_migrations_together_make(database: Database) -> None:
     made = await database.read(shape)
@@ -256,6 +259,7 @@ async def test_writes_happen_in_order_in_one_thread_that_is_not_the_reactors(
     assert threading.get_ident() not in threads
 
 
+@SQLITE
 @pytest_twisted.ensureDeferred
 async def test_the_last_save_of_a_call_is_the_one_that_stays(store: CallStore, file: Path) -> None:
     saves = [ensureDeferred(store.save(record("c1", 1.0, ringing_at=n))) for n in range(30)]
@@ -349,6 +353,7 @@ async def test_writable_says_whether_it_is(database: Database) -> None:
     assert [e["event"] for e in told] == ["store_failed"]
 
 
+@SQLITE
 @pytest_twisted.ensureDeferred
 async def test_a_failure_is_told_without_the_rows(database: Database, store: CallStore) -> None:
     await database.write(lambda c: c.execute(text("DROP TABLE calls")))

@@ -32,7 +32,7 @@ from gateway.values import (
     TelAddress,
     UserAddress,
 )
-from tests.store.scene import ALICE, BOB, CAROL, record
+from tests.store.scene import ALICE, BOB, CAROL, SQLITE, record
 
 PHONE = SipAddress("1001", "dm.localhost")
 
@@ -298,6 +298,7 @@ async def test_history_stays_quick_with_100_000_people(
     assert len(await walked(store, UserAddress("busy"), 100)) == 20_000
 
 
+@SQLITE
 @pytest.mark.parametrize("missed", [None, True, False])
 @pytest_twisted.ensureDeferred
 async def test_the_query_walks_the_indexes(database: Database, missed: bool | None) -> None:

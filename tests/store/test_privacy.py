@@ -25,7 +25,7 @@ from gateway.store.pins import PinStore
 from gateway.store.privacy import erase, export, forget_old_calls, forget_old_reports
 from gateway.store.reviews import ReviewStore
 from gateway.values import CallId, Principal, Reason, SipAddress
-from tests.store.scene import ALICE, BOB, CAROL, record
+from tests.store.scene import ALICE, BOB, CAROL, SQLITE, record
 
 NOW = 1_800_000_000.0
 PHONE = SipAddress("1001", "dm.localhost")
@@ -129,6 +129,7 @@ async def test_what_is_old_goes(database: Database) -> None:
     assert kept.frozen["call"] == "c0"
 
 
+@SQLITE
 @pytest_twisted.ensureDeferred
 async def test_the_commands(database: Database, file: Path) -> None:
     await lived(database)

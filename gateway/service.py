@@ -17,6 +17,11 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from gateway import __version__
+from gateway.api.access import Access
+from gateway.api.repeats import Repeats
+from gateway.api.resources.calls import CallResource
+from gateway.api.resources.pins import PinResource
+from gateway.api.router import Router
 from gateway.app.http import AppServer
 from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
@@ -49,6 +54,7 @@ from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
 from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
+from gateway.store.answers import AnswerStore
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.limits import LimitStore
@@ -56,6 +62,7 @@ from gateway.store.passes import PassStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.privacy import forget_old_calls, forget_old_reports
+from gateway.store.records import RecordStore
 from gateway.store.reviews import ReviewStore
 from gateway.store.switches import SwitchStore
 from gateway.store.usage import DAY_S, WEEK_S, UsageStore
@@ -240,6 +247,7 @@ class Service:
             PassMethods(passes, sessions, s.passes, reactor.seconds),
             self.not_ready,
             pages,
+            api=await self._api(calls, pins),
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -248,6 +256,19 @@ class Service:
         self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
+
+    async def _api(self, calls: CallRegistry, pins: PinStore) -> Router | None:
+        if not self.settings.api.tokens:
+            return None
+        now = self._reactor.seconds
+        answers = AnswerStore(self._database)
+        await answers.forget_unfinished()
+        operations = (
+            *CallResource(calls, RecordStore(self._database)).operations(),
+            *PinResource(pins, now).operations(),
+        )
+        access = Access(self.settings.api.tokens, now)
+        return Router(operations, access, Repeats(answers, now), self.metrics, now)
 
     async def _verifier(self) -> Verifier | None:
         if not self.settings.stir.verify:

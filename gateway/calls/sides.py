@@ -57,8 +57,16 @@ class Room(Protocol):
     def later(self, delay_s: float, ending: Ending) -> None:
         """End the call so, unless its media stands by then."""
 
+    @property
+    def callee_address(self) -> Address: ...
+    @property
+    def callee_name(self) -> str: ...
+
     def start(self) -> None:
         """The caller is there: ring the callee."""
+
+    async def caller_accepts(self, acceptance: Acceptance) -> None:
+        """The caller did not ask for this call, and takes it; durable when it returns."""
 
     def alerting(self) -> None: ...
     def announcing(self) -> None:

@@ -53,6 +53,11 @@ class ProductMetrics:
             ("rule",),
             registry=registry,
         )
+        self._api = Counter(
+            "dmgw_api_requests", "Requests of the app's servers.", ("class",), registry=registry
+        )
+        for hundred in range(2, 6):
+            self._api.labels(f"{hundred}xx")
         for rule in BREACHES:
             self._breaches.labels(rule)
         for direction in Direction:
@@ -90,3 +95,8 @@ class ProductMetrics:
 
     def reported(self, category: Category) -> None:
         self._reports.labels(category).inc()
+
+    # -- the API
+
+    def api_answered(self, status: int) -> None:
+        self._api.labels(f"{min(5, max(2, status // 100))}xx").inc()

@@ -58,6 +58,7 @@ from gateway.store.answers import AnswerStore
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.limits import LimitStore
+from gateway.store.outbox import Outbox
 from gateway.store.passes import PassStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
@@ -69,6 +70,7 @@ from gateway.store.usage import DAY_S, WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason, UserAddress
 from gateway.web.pages import Pages
+from gateway.webhooks.couriers import Couriers
 
 log = structlog.get_logger()
 
@@ -114,7 +116,8 @@ class Service:
         self._lag = LagMeter(reactor, self.metrics.lag)
         self._scrape = MetricsServer(settings.metrics, reactor, self.metrics)
         self._database = Database(settings.store, reactor)
-        self._store = CallStore(self._database)
+        self._outbox = Outbox(self._database, settings.webhooks, self.metrics, reactor.seconds)
+        self._store = CallStore(self._database, self._outbox)
         self._quality = quality
         self._pool: Pool | None = None
         self._engines: Rtpengines | None = None
@@ -142,6 +145,11 @@ class Service:
         s, reactor, life = self.settings, self._reactor, self._life
         self._lag.start()
         await life.start("store", self._database.start, self._database.stop)
+        if s.webhooks:
+            couriers = Couriers(s.webhooks, self._outbox, reactor, self.metrics, random.random)
+            await self._outbox.start()
+            self._outbox.wake = couriers.wake
+            await life.start("webhooks", couriers.start, couriers.stop)
         left = await self._store.close_left_open(reactor.seconds())
         if left:
             log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))

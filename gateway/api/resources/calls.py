@@ -22,12 +22,12 @@ from gateway.api.operation import (
     Shown,
 )
 from gateway.api.problems import Refused
-from gateway.calls.record import Acceptance, CallRecord
+from gateway.calls.event_ports import CallState, told
+from gateway.calls.record import CallRecord
 from gateway.calls.server_ports import RecordBook, RecordFilter, ServerCalls
 from gateway.errors import NoSuchCall
 from gateway.values import CallId, Direction, Party, Reason, UserAddress, parse_address
 
-CallState = Literal["inviting", "ringing", "accepted", "connected", "ended"]
 EndReason = Literal["completed", "cancelled", "limit_reached", "moderated", "gateway_error"]
 
 
@@ -69,21 +69,7 @@ class Call(Shown):
 
     @classmethod
     def of(cls, r: CallRecord) -> Self:
-        return cls(
-            call=r.call,
-            state=_state(r),
-            direction=r.direction,
-            caller=_party(str(r.caller), r.caller_name, r.caller_accepted, r.caller_codec),
-            callee=_party(str(r.callee), r.callee_name, r.callee_accepted, r.callee_codec),
-            thread=r.thread,
-            created_at=r.created_at,
-            ringing_at=r.ringing_at,
-            connected_at=r.connected_at,
-            ended_at=r.ended_at,
-            duration_s=round(r.duration_s, 3),
-            reason=r.reason,
-            ended_by=r.ended_by,
-        )
+        return cls.model_validate(told(r))
 
 
 class Calls(Shown):
@@ -194,18 +180,3 @@ class CallResource:
         if found is None:
             raise Refused(404, "no such call")
         return Reply(Call.of(found))
-
-
-def _party(address: str, name: str, a: Acceptance | None, codec: str | None) -> CallParty:
-    accepted = None if a is None else CallAcceptance(at=a.at, means=a.means, by=str(a.by))
-    return CallParty(address=address, name=name, accepted=accepted, codec=codec or None)
-
-
-def _state(r: CallRecord) -> CallState:
-    if r.ended_at is not None:
-        return "ended"
-    if r.connected_at is not None:
-        return "connected"
-    if r.callee_accepted is not None:
-        return "accepted"
-    return "ringing" if r.ringing_at is not None else "inviting"

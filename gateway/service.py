@@ -19,8 +19,7 @@ from twisted.python.failure import Failure
 from gateway import __version__
 from gateway.api.access import Access
 from gateway.api.repeats import Repeats
-from gateway.api.resources.calls import CallResource
-from gateway.api.resources.pins import PinResource
+from gateway.api.resources import Ports, operations
 from gateway.api.router import Router
 from gateway.app.http import AppServer
 from gateway.app.pass_methods import PassMethods
@@ -145,14 +144,7 @@ class Service:
         s, reactor, life = self.settings, self._reactor, self._life
         self._lag.start()
         await life.start("store", self._database.start, self._database.stop)
-        if s.webhooks:
-            couriers = Couriers(s.webhooks, self._outbox, reactor, self.metrics, random.random)
-            await self._outbox.start()
-            self._outbox.wake = couriers.wake
-            await life.start("webhooks", couriers.start, couriers.stop)
-        left = await self._store.close_left_open(reactor.seconds())
-        if left:
-            log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
+        await self._start_records()
         edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
         await life.start("edge", edge.start, edge.stop)
         resolver = Resolver(_usable(s), reactor, self.metrics)
@@ -255,7 +247,7 @@ class Service:
             PassMethods(passes, sessions, s.passes, reactor.seconds),
             self.not_ready,
             pages,
-            api=await self._api(calls, pins),
+            api=await self._api(calls, pins, people),
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -265,18 +257,27 @@ class Service:
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
 
-    async def _api(self, calls: CallRegistry, pins: PinStore) -> Router | None:
+    async def _start_records(self) -> None:
+        hooks, outbox = self.settings.webhooks, self._outbox
+        await outbox.start()
+        if hooks:
+            couriers = Couriers(hooks, outbox, self._reactor, self.metrics, random.random)
+            outbox.wake = couriers.wake
+            await self._life.start("webhooks", couriers.start, couriers.stop)
+        left = await self._store.close_left_open(self._reactor.seconds())
+        if left:
+            log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
+
+    async def _api(self, calls: CallRegistry, pins: PinStore, people: PeopleStore) -> Router | None:
         if not self.settings.api.tokens:
             return None
         now = self._reactor.seconds
         answers = AnswerStore(self._database)
         await answers.forget_unfinished()
-        operations = (
-            *CallResource(calls, RecordStore(self._database)).operations(),
-            *PinResource(pins, now).operations(),
-        )
+        records, reports = RecordStore(self._database), ReviewStore(self._database)
+        ports = Ports(calls, records, pins, people, reports, now)
         access = Access(self.settings.api.tokens, now)
-        return Router(operations, access, Repeats(answers, now), self.metrics, now)
+        return Router(operations(ports), access, Repeats(answers, now), self.metrics, now)
 
     async def _verifier(self) -> Verifier | None:
         if not self.settings.stir.verify:

@@ -62,6 +62,7 @@ FLOORS = {
     "web": 5,
     "doctor": 5,
     "explain": 5,
+    "describe": 5,
 }
 TOP_LEVEL = {
     ".ci",

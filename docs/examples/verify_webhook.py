@@ -30,9 +30,7 @@ def verify(header: str, body: bytes, keys: list[bytes], now: float) -> bool:
 
 class Receiver(BaseHTTPRequestHandler):
     keys: ClassVar[list[bytes]] = []
-    seen: ClassVar[set[str]] = (
-        set()
-    )  # events may come twice: keep their ids
+    seen: ClassVar[set[str]] = set()  # events may come twice: keep their ids
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -74,12 +74,12 @@ class Operation:
 
 
 _HANDLE = r"[A-Za-z0-9_.\-]{1,64}"
-_ADDRESS = (
-    rf"^(user:{_HANDLE}"
+_PERSON = (
+    rf"user:{_HANDLE}"
     r"|tel:\+[1-9][0-9]{1,14}"
     r"|sip:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}@[A-Za-z0-9.\-]{1,253}"
-    r"|service:(echo|dial-in))$"
 )
+_ADDRESS = rf"^({_PERSON}|service:(echo|dial-in))$"
 
 
 def _is_address(text: str) -> str:
@@ -103,6 +103,9 @@ def _whole(value: object) -> object:
 
 whole = BeforeValidator(_whole)
 AddressText = Annotated[str, Field(pattern=_ADDRESS, max_length=400), AfterValidator(_is_address)]
+PersonText = Annotated[
+    str, Field(pattern=rf"^({_PERSON})$", max_length=400), AfterValidator(_is_address)
+]
 Handle = Annotated[str, Field(pattern=rf"^{_HANDLE}$")]
 CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\-]{1,64}$")]
 Line = Annotated[str, Field(max_length=200, pattern=r"^[ -~¡-¬®-ʯ]*$"), AfterValidator(_printable)]

@@ -203,14 +203,6 @@ class Call:
         return self.record.caller_name
 
     @property
-    def callee_address(self) -> Address:
-        return self.record.callee
-
-    @property
-    def callee_name(self) -> str:
-        return self.record.callee_name
-
-    @property
     def thread(self) -> str | None:
         return self.record.thread
 

@@ -235,7 +235,8 @@ class CallRegistry:
         if reason is not None:
             return await self._stillborn(record, None, reason)
         call = await self._make(record, found)
-        rung = RungCaller(call, clients, self._outside.ringback)
+        met = record.callee, record.callee_name
+        rung = RungCaller(call, clients, *met, self._outside.ringback)
         call.between(rung, self._directory.callee(call, found.target, rung, found.silent))
         try:
             await call.save()

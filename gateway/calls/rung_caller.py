@@ -12,7 +12,7 @@ from gateway.calls.reasons import Ending
 from gateway.calls.record import Acceptance
 from gateway.calls.sides import Room
 from gateway.errors import WrongState
-from gateway.values import Client, ClientId, Party, Reason
+from gateway.values import Address, Client, ClientId, Party, Reason
 
 
 class RungCaller(AppCaller):
@@ -21,9 +21,13 @@ class RungCaller(AppCaller):
     The first client that accepts is the caller from then on, and only then is anybody called.
     """
 
-    def __init__(self, room: Room, clients: Sequence[Client], ringback: bool) -> None:
-        """``clients`` are those who are signed in now, one at least."""
+    def __init__(
+        self, room: Room, clients: Sequence[Client], callee: Address, name: str, ringback: bool
+    ) -> None:
+        """``clients`` are those who are signed in now, one at least; they are told whom to meet."""
         super().__init__(room, clients[0], ringback)
+        self._callee = callee
+        self._callee_name = name
         self._rung = {client.id: client for client in clients}
         self._taken = False
 
@@ -39,8 +43,8 @@ class RungCaller(AppCaller):
     def _alert(self, client: ClientId) -> None:
         event = Incoming(
             call=self.room.id,
-            caller=self.room.callee_address,
-            caller_name=self.room.callee_name,
+            caller=self._callee,
+            caller_name=self._callee_name,
             thread=self.room.thread,
             expires=self.room.ring_expires,
             placed_by="server",

@@ -57,11 +57,6 @@ class Room(Protocol):
     def later(self, delay_s: float, ending: Ending) -> None:
         """End the call so, unless its media stands by then."""
 
-    @property
-    def callee_address(self) -> Address: ...
-    @property
-    def callee_name(self) -> str: ...
-
     def start(self) -> None:
         """The caller is there: ring the callee."""
 

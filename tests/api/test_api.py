@@ -168,7 +168,7 @@ async def test_the_document_is_true(gateway: Gateway, tmp_path: Path) -> None:
         f"http://{gateway.http}/v1/openapi.json",
         "--header",
         f"Authorization: Bearer {TOKEN}",
-        "--max-examples=40",
+        "--max-examples=20",
         "--workers=1",
         "--seed=1",
         "--request-timeout=8",

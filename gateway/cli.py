@@ -56,6 +56,15 @@ def main() -> None:
 
 
 @main.command()
+@click.argument("document", type=click.Choice(["openapi", "openrpc"]))
+def describe(document: str) -> None:
+    """Print a machine-readable description: of the API, or of the DM call protocol."""
+    from gateway.describe import described  # noqa: PLC0415  # loads every model
+
+    click.echo(described(document), nl=False)
+
+
+@main.command()
 @_settings
 def run(path: Path, overrides: tuple[str, ...]) -> None:
     """Run the gateway in the foreground; SIGTERM drains, a second one ends at once."""

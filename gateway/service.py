@@ -17,6 +17,10 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from gateway import __version__
+from gateway.api.access import Access
+from gateway.api.repeats import Repeats
+from gateway.api.resources import Ports, operations
+from gateway.api.router import Router
 from gateway.app.http import AppServer
 from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
@@ -49,19 +53,23 @@ from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
 from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
+from gateway.store.answers import AnswerStore
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.limits import LimitStore
+from gateway.store.outbox import Outbox
 from gateway.store.passes import PassStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.privacy import forget_old_calls, forget_old_reports
+from gateway.store.records import RecordStore
 from gateway.store.reviews import ReviewStore
 from gateway.store.switches import SwitchStore
 from gateway.store.usage import DAY_S, WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason, UserAddress
 from gateway.web.pages import Pages
+from gateway.webhooks.couriers import Couriers
 
 log = structlog.get_logger()
 
@@ -107,7 +115,8 @@ class Service:
         self._lag = LagMeter(reactor, self.metrics.lag)
         self._scrape = MetricsServer(settings.metrics, reactor, self.metrics)
         self._database = Database(settings.store, reactor)
-        self._store = CallStore(self._database)
+        self._outbox = Outbox(self._database, settings.webhooks, self.metrics, reactor.seconds)
+        self._store = CallStore(self._database, self._outbox)
         self._quality = quality
         self._pool: Pool | None = None
         self._engines: Rtpengines | None = None
@@ -135,9 +144,7 @@ class Service:
         s, reactor, life = self.settings, self._reactor, self._life
         self._lag.start()
         await life.start("store", self._database.start, self._database.stop)
-        left = await self._store.close_left_open(reactor.seconds())
-        if left:
-            log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
+        await self._start_records()
         edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
         await life.start("edge", edge.start, edge.stop)
         resolver = Resolver(_usable(s), reactor, self.metrics)
@@ -240,6 +247,7 @@ class Service:
             PassMethods(passes, sessions, s.passes, reactor.seconds),
             self.not_ready,
             pages,
+            api=await self._api(calls, pins, people),
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -248,6 +256,28 @@ class Service:
         self._systemd.tell(READY, f"STATUS=serving SIP on {edge.outer}, HTTP on {http.address}")
         self._systemd.start_watchdog()
         log.info("ready", sip=str(edge.outer), http=str(http.address), version=__version__)
+
+    async def _start_records(self) -> None:
+        hooks, outbox = self.settings.webhooks, self._outbox
+        await outbox.start()
+        if hooks:
+            couriers = Couriers(hooks, outbox, self._reactor, self.metrics, random.random)
+            outbox.wake = couriers.wake
+            await self._life.start("webhooks", couriers.start, couriers.stop)
+        left = await self._store.close_left_open(self._reactor.seconds())
+        if left:
+            log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
+
+    async def _api(self, calls: CallRegistry, pins: PinStore, people: PeopleStore) -> Router | None:
+        if not self.settings.api.tokens:
+            return None
+        now = self._reactor.seconds
+        answers = AnswerStore(self._database)
+        await answers.forget_unfinished()
+        records, reports = RecordStore(self._database), ReviewStore(self._database)
+        ports = Ports(calls, records, pins, people, reports, now)
+        access = Access(self.settings.api.tokens, now)
+        return Router(operations(ports), access, Repeats(answers, now), self.metrics, now)
 
     async def _verifier(self) -> Verifier | None:
         if not self.settings.stir.verify:

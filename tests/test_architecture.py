@@ -24,11 +24,13 @@ from gateway.settings import (
     Period,
     Route,
     RouteTrunk,
+    ServiceToken,
     Settings,
     Tariff,
     Trunk,
     TrunkRegistration,
     TrustedSource,
+    Webhook,
 )
 from gateway.settings.transports import Certificate
 
@@ -48,6 +50,8 @@ FLOORS = {
     "edge": 4,
     "media": 4,
     "app": 4,
+    "api": 4,
+    "webhooks": 4,
     "store": 4,
     "dns": 4,
     "stir": 4,
@@ -58,6 +62,7 @@ FLOORS = {
     "web": 5,
     "doctor": 5,
     "explain": 5,
+    "describe": 5,
 }
 TOP_LEVEL = {
     ".ci",
@@ -269,6 +274,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "sip.trusted[]": TrustedSource,
     "sip.tls.certificates[]": Certificate,
     "trunks[]": Trunk,
+    "api.tokens[]": ServiceToken,
+    "webhooks[]": Webhook,
     "trunks[].register": TrunkRegistration,
     "trunks[].headers": HeaderRules,
     "regions.numbers[]": NumberRule,

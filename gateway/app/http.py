@@ -10,6 +10,7 @@ import structlog
 from autobahn.twisted.resource import WebSocketResource
 from klein import Klein
 from twisted.internet.error import CannotListenError
+from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from gateway.app.dm_socket import DmSocketFactory, Room
@@ -31,6 +32,11 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES = 16_384
 IDLE_S = 30
+_PROBLEM = b'{"type":"about:blank","title":"Content Too Large","status":413,'
+_PROBLEM += b'"detail":"a body has at most %d bytes"}' % MAX_BODY_BYTES
+TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
+TOO_LARGE += b"Content-Type: application/problem+json\r\n"
+TOO_LARGE += b"Content-Length: %d\r\n\r\n%b" % (len(_PROBLEM), _PROBLEM)
 
 
 class BoundedRequest(Request):
@@ -56,9 +62,7 @@ class BoundedRequest(Request):
         channel: Any = self.channel
         if not self._refused and channel is not None:
             self._refused = True
-            channel.transport.write(
-                b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-            )
+            channel.transport.write(TOO_LARGE)
             channel.loseConnection()
 
     def process(self) -> None:
@@ -90,6 +94,21 @@ class Mountable(Protocol):
         """Add routes."""
 
 
+class _Root(Resource):
+    """The API has everything under ``/v1`` but the WebSocket, where there is an API."""
+
+    isLeaf = True
+
+    def __init__(self, rest: Any, api: Any) -> None:
+        super().__init__()
+        self._rest = rest
+        self._api = api
+
+    def render(self, request: Request) -> Any:
+        asked = request.path.startswith(b"/v1/") and request.path != b"/v1/dm"
+        return (self._api if asked and self._api is not None else self._rest).render(request)
+
+
 class AppServer:
     """Everything that app clients and load balancers reach over HTTP.
 
@@ -97,7 +116,7 @@ class AppServer:
     day, as tokens need it.
 
     ``ready`` says what keeps the gateway from taking calls (nothing: it is ready); ``pages``
-    adds routes of its own.
+    adds routes of its own; ``api`` has the rest of ``/v1``.
     """
 
     def __init__(
@@ -114,6 +133,7 @@ class AppServer:
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
         clock: Clock | None = None,
+        api: Resource | None = None,
     ) -> None:
         self._http = settings.http
         self._reactor = reactor
@@ -134,7 +154,8 @@ class AppServer:
             origins=Origins(settings.http.allowed_origins),
         )
         socket = WebSocketResource(DmSocketFactory(room, reactor))
-        self._site = Site(_routes(socket, pages, ready).resource(), timeout=IDLE_S)
+        root = _Root(_routes(socket, pages, ready).resource(), api)
+        self._site = Site(root, timeout=IDLE_S)
         self._site.requestFactory = BoundedRequest
         self._site.displayTracebacks = False
 

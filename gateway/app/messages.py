@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -59,7 +60,11 @@ def _storable(text: str) -> str:
 
 # values' addresses are dataclasses; the validator before them makes the right one
 AddressText = Annotated[
-    UserAddress | TelAddress | SipAddress | ServiceAddress, BeforeValidator(_address)
+    UserAddress | TelAddress | SipAddress | ServiceAddress,
+    BeforeValidator(_address),
+    WithJsonSchema(
+        {"type": "string", "maxLength": 400, "examples": ["user:alice", "tel:+15550100"]}
+    ),
 ]
 CallName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Sdp = Annotated[str, Field(min_length=1, max_length=32_768)]

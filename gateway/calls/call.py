@@ -149,6 +149,7 @@ class Call:
         self._bridge: Bridge | None = None
         self.transfer: Departure | None = None
         self._started = self._released = False
+        self._rings_from = record.created_at
         self.trunk: str | None = None
         """By which the caller has come in."""
         self.verified: bool | None = None
@@ -173,6 +174,7 @@ class Call:
         if self._started or self.state is State.ENDED:
             return
         self._started = True
+        self._rings_from = self.now()
         self._disarm("arrival")
         self._arm("ring", self.terms.ring_s, Ending(self.callee.unanswered, Party.GATEWAY))
         self.callee.alert()
@@ -206,7 +208,7 @@ class Call:
 
     @property
     def ring_expires(self) -> float:
-        return self.record.created_at + self.terms.ring_s
+        return self._rings_from + self.terms.ring_s
 
     def now(self) -> float:
         return self._outside.clock.seconds()
@@ -222,6 +224,10 @@ class Call:
 
     def announcing(self) -> None:
         self._machine.announcing()
+
+    async def caller_accepts(self, acceptance: Acceptance) -> None:
+        self.record = replace(self.record, caller_accepted=acceptance)
+        await self.save()
 
     def accept(self, acceptance: Acceptance) -> None:
         self._machine.accept(acceptance)

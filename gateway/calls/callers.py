@@ -58,6 +58,10 @@ class AppCaller(Caller):
     def owns(self, client: ClientId) -> bool:
         return client == self.client.id
 
+    def gone(self, client: ClientId) -> None:
+        """A client that this call is of vanished for good."""
+        self.room.end(Ending(Reason.NETWORK_LOST, Party.CALLER))
+
     def tell(self, event: AppEvent) -> None:
         if self._introduced:
             self.room.clients.notify(self.client.id, event)

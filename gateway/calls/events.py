@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from gateway.values import Address, CallId, LegStats, Party, Reason
 
@@ -38,6 +38,8 @@ class Incoming(AppEvent):
     thread: str | None = None
     verified: bool | None = None
     expires: float
+    placed_by: Literal["server"] | None = None
+    """``server``: the gateway's owner calls both, and ``caller`` is rung once this side accepts."""
 
     def params(self) -> dict[str, Any]:
         who: dict[str, Any] = {"address": str(self.caller), "name": self.caller_name}
@@ -46,6 +48,8 @@ class Incoming(AppEvent):
         out: dict[str, Any] = {"call": self.call, "from": who, "expires": self.expires}
         if self.thread is not None:
             out["thread"] = self.thread
+        if self.placed_by is not None:
+            out["placed_by"] = self.placed_by
         return out
 
 

@@ -1,9 +1,12 @@
-"""All calls: how each is made, found and counted.  Offers ``DmCalls`` and ``IncomingCalls``."""
+"""All calls: how each is made, found and counted.
+
+Offers ``DmCalls``, ``IncomingCalls`` and ``server_ports.ServerCalls``.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -13,14 +16,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from gateway.calls.call import Call, Outside
 from gateway.calls.callees import AppCallee
 from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
-from gateway.calls.directory import Directory, shown
+from gateway.calls.directory import Directory
 from gateway.calls.events import AppEvent, Ended
 from gateway.calls.judging import Asked, Judgement, Judging, Load, Occupancy
 from gateway.calls.machine import Side, State
+from gateway.calls.opening import opened
 from gateway.calls.ports import Forward, IncomingInvite, Referral, Refuse
 from gateway.calls.reasons import Ending
-from gateway.calls.record import Acceptance, CallRecord
+from gateway.calls.record import CallRecord
 from gateway.calls.refusals import refusal, refuse, told_by_notify, transfer_refusal
+from gateway.calls.rung_caller import RungCaller
 from gateway.calls.tasks import together
 from gateway.calls.transfers import Transfer
 from gateway.errors import (
@@ -31,20 +36,15 @@ from gateway.errors import (
     WrongState,
 )
 from gateway.policy.chain import Verdict
-from gateway.policy.limits import tariff_of
-from gateway.routing.targets import Telephone
 from gateway.values import (
     Address,
     CallId,
     Client,
     ClientId,
-    Direction,
     LegId,
     Party,
+    Principal,
     Reason,
-    ServiceAddress,
-    SipAddress,
-    TelAddress,
     UserAddress,
     Verification,
 )
@@ -105,7 +105,7 @@ class CallRegistry:
         record = self._record(asked, who.name, thread, found.verdict)
         reason = self._stopped(found)
         if reason is not None:
-            return await self._stillborn(record, client, reason)
+            return (await self._stillborn(record, client, reason)).call
         call = await self._make(record, found)
         try:
             caller = AppCaller(call, client, self._outside.ringback)
@@ -137,6 +137,9 @@ class CallRegistry:
 
     async def accept(self, client: Client, call: CallId, sdp: str | None) -> None:
         found, side = self._mine(client, call)
+        if side is Side.CALLER and isinstance(found.caller, RungCaller):
+            await found.caller.accept(client, sdp)
+            return
         part = _part(found, client.id)
         if side is Side.CALLER or part is None:
             raise WrongState("call.accept", str(found.state))
@@ -146,6 +149,9 @@ class CallRegistry:
         self, client: Client, call: CallId, reason: Literal["declined", "busy"]
     ) -> None:
         found, side = self._mine(client, call)
+        if side is Side.CALLER and isinstance(found.caller, RungCaller):
+            found.caller.decline(reason)
+            return
         part = _part(found, client.id)
         if side is Side.CALLER or part is None:
             raise WrongState("call.decline", str(found.state))
@@ -192,12 +198,14 @@ class CallRegistry:
     def client_gone(self, client: ClientId) -> None:
         for call in tuple(self._calls.values()):
             if isinstance(call.caller, AppCaller) and call.caller.owns(client):
-                call.end(Ending(Reason.NETWORK_LOST, Party.CALLER))
+                call.caller.gone(client)
             for part in call.callee.parts:
                 part.gone(client)
 
     def client_joined(self, client: Client) -> None:
         for call in self._calls.values():
+            if isinstance(call.caller, RungCaller):
+                call.caller.join(client)
             for part in call.callee.parts:
                 if part.address == client.principal.address:
                     part.join(client)
@@ -210,6 +218,44 @@ class CallRegistry:
             if _part(found, client.id) is not None:
                 return found, Side.CALLEE
         raise NoSuchCall
+
+    # -- ServerCalls
+
+    async def place(self, caller: UserAddress, to: Address, thread: str | None) -> CallRecord:
+        clients = self._outside.clients.clients_of(caller.handle)
+        who = clients[-1].principal if clients else Principal(caller.handle, caller.handle)
+        target = self._directory.resolve(to, caller, who.region, who.groups)
+        asked = Asked(caller, to, target, "app_invite", principal=who if clients else None)
+        found = await self._judging.judge(asked)
+        if found.refused:
+            raise refusal(found.verdict)
+        record = self._record(asked, who.name, thread, found.verdict)
+        record = replace(record, caller_accepted=None)
+        reason = self._stopped(found) if clients else Reason.UNREACHABLE
+        if reason is not None:
+            return await self._stillborn(record, None, reason)
+        call = await self._make(record, found)
+        met = record.callee, record.callee_name
+        rung = RungCaller(call, clients, *met, self._outside.ringback)
+        call.between(rung, self._directory.callee(call, found.target, rung, found.silent))
+        try:
+            await call.save()
+        except BaseException:
+            call.end(Ending(Reason.GATEWAY_ERROR, Party.GATEWAY))
+            raise
+        rung.alert()
+        return call.record
+
+    def end_by_server(self, call: CallId, reason: Reason | None) -> CallRecord:
+        found = self._calls.get(call)
+        if found is None or found.state is State.ENDED:
+            raise NoSuchCall
+        usual = Reason.COMPLETED if found.state is State.CONNECTED else Reason.CANCELLED
+        found.end(Ending(reason or usual, Party.GATEWAY))
+        return found.record
+
+    def active(self) -> Sequence[CallRecord]:
+        return [c.record for c in self._calls.values() if c.state is not State.ENDED]
 
     # -- IncomingCalls
 
@@ -391,36 +437,8 @@ class CallRegistry:
     def _record(
         self, asked: Asked, caller_name: str, thread: str | None, verdict: Verdict
     ) -> CallRecord:
-        caller, callee = asked.caller, shown(asked.to, asked.target)
-        name = ""
-        match callee:
-            case SipAddress():
-                name = self._outside.locations.display_name(callee)
-            case UserAddress(handle=handle):
-                name = next(
-                    (c.principal.name for c in self._outside.clients.clients_of(handle)), ""
-                )
-            case _:
-                pass
-        now = self._outside.clock.seconds()
-        tariff = None
-        if isinstance(asked.target, Telephone):
-            tariffs = self._outside.limits.telephone.tariffs
-            tariff = tariff_of(asked.target.number, tariffs)
-        return CallRecord(
-            call=CallId(self._new_id()),
-            direction=_direction(caller, callee),
-            caller=caller,
-            caller_name=caller_name,
-            callee=callee,
-            callee_name=name,
-            created_at=now,
-            thread=thread,
-            caller_accepted=Acceptance(now, asked.means, caller),
-            verdict=verdict.rule,
-            per_minute=None if tariff is None else tariff.per_minute,
-            per_call=None if tariff is None else tariff.per_call,
-        )
+        call = CallId(self._new_id())
+        return opened(self._outside, call, asked, caller_name, thread, verdict)
 
     async def _make(self, record: CallRecord, found: Judgement, trunk: str | None = None) -> Call:
         """A call with a worker lent to it; it is counted from now until it is gone."""
@@ -446,7 +464,9 @@ class CallRegistry:
         self._occupancy.leave(call)
         self._tell_if_empty()
 
-    async def _stillborn(self, record: CallRecord, client: Client | None, reason: Reason) -> CallId:
+    async def _stillborn(
+        self, record: CallRecord, client: Client | None, reason: Reason
+    ) -> CallRecord:
         """A call that ends as it begins: recorded, counted, and told."""
         now = self._outside.clock.seconds()
         ended = replace(record, ended_at=now, reason=reason, ended_by=Party.GATEWAY)
@@ -457,7 +477,7 @@ class CallRegistry:
         if client is not None:
             event = Ended(call=record.call, reason=reason, by=Party.GATEWAY, duration_s=0, at=now)
             self._after_result(lambda: self._outside.clients.notify(client.id, event))
-        return record.call
+        return ended
 
     def _after_result(self, act: Callable[[], None]) -> None:
         """On the next turn, so that the client has the call's id before its first event."""
@@ -470,8 +490,3 @@ def _part(call: Call, client: ClientId) -> AppCallee | None:
         if isinstance(part, AppCallee) and part.owns(client):
             return part
     return None
-
-
-def _direction(caller: Address, callee: Address) -> Direction:
-    ends = {UserAddress: "app", SipAddress: "sip", TelAddress: "phone", ServiceAddress: "service"}
-    return Direction(f"{ends[type(caller)]}_to_{ends[type(callee)]}")

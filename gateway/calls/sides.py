@@ -60,6 +60,9 @@ class Room(Protocol):
     def start(self) -> None:
         """The caller is there: ring the callee."""
 
+    async def caller_accepts(self, acceptance: Acceptance) -> None:
+        """The caller did not ask for this call, and takes it; durable when it returns."""
+
     def alerting(self) -> None: ...
     def announcing(self) -> None:
         """The callee's side plays something that the caller may hear before the answer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -53,6 +53,29 @@ class ProductMetrics:
             ("rule",),
             registry=registry,
         )
+        self._api = Counter(
+            "dmgw_api_requests", "Requests of the app's servers.", ("class",), registry=registry
+        )
+        for hundred in range(2, 6):
+            self._api.labels(f"{hundred}xx")
+        self._webhook_tried = Counter(
+            "dmgw_webhook_deliveries",
+            "Attempts to deliver an event.",
+            ("receiver", "result"),
+            registry=registry,
+        )
+        self._webhook_lost = Counter(
+            "dmgw_webhook_events_lost",
+            "Events given up after a day (dead), or for newer ones (dropped).",
+            ("receiver", "why"),
+            registry=registry,
+        )
+        self._webhook_waiting = Gauge(
+            "dmgw_webhook_events_waiting",
+            "Events that are not delivered yet.",
+            ("receiver",),
+            registry=registry,
+        )
         for rule in BREACHES:
             self._breaches.labels(rule)
         for direction in Direction:
@@ -90,3 +113,19 @@ class ProductMetrics:
 
     def reported(self, category: Category) -> None:
         self._reports.labels(category).inc()
+
+    # -- the API
+
+    def api_answered(self, status: int) -> None:
+        self._api.labels(f"{min(5, max(2, status // 100))}xx").inc()
+
+    # -- event_ports.WebhookMeters; their names come from the settings
+
+    def webhook_tried(self, receiver: str, result: Literal["delivered", "failed"]) -> None:
+        self._webhook_tried.labels(receiver, result).inc()
+
+    def webhook_lost(self, receiver: str, why: Literal["dead", "dropped"], count: int) -> None:
+        self._webhook_lost.labels(receiver, why).inc(count)
+
+    def webhook_waiting(self, receiver: str, count: int) -> None:
+        self._webhook_waiting.labels(receiver).set(count)

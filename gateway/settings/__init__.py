@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from gateway.settings.api import ApiSection, ServiceToken, Webhook
 from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
@@ -50,6 +51,7 @@ from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 __all__ = [
     "Account",
     "AgeSection",
+    "ApiSection",
     "AppSection",
     "CallerIdSection",
     "CallsSection",
@@ -74,6 +76,7 @@ __all__ = [
     "RouteTrunk",
     "RoutingSection",
     "Section",
+    "ServiceToken",
     "Settings",
     "SipSection",
     "StirSection",
@@ -85,6 +88,7 @@ __all__ = [
     "TrunkRegistration",
     "TrustedSource",
     "WebRtcSection",
+    "Webhook",
     "load",
     "secret",
 ]

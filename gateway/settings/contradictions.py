@@ -18,6 +18,9 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
 
 _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("trunks", "", "name"),
+    ("webhooks", "", "name"),
+    ("api", "tokens", "name"),
+    ("api", "tokens", "hash"),
     ("routing", "numbers", "number"),
     ("routing", "routes", "name"),
     ("sip", "accounts", "user"),

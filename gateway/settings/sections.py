@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
+from gateway.settings.api import ApiSection, Webhook
 from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import (
@@ -253,6 +254,8 @@ class Settings(Section):
     routing: RoutingSection = RoutingSection()
     stir: StirSection = StirSection()
     http: HttpSection = HttpSection()
+    api: ApiSection = ApiSection()
+    webhooks: Annotated[tuple[Webhook, ...], Field(max_length=20)] = ()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()
     app: AppSection

@@ -40,8 +40,9 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from gateway.errors import CannotStart
+from gateway.policy.addresses import is_public
 from gateway.settings import StirSection
-from gateway.stir.addresses import Resolve, is_public, system_resolver
+from gateway.stir.addresses import Resolve, system_resolver
 from gateway.stir.rejected import Rejected
 
 MAX_BODY: Final = 65_536

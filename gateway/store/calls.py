@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
+from gateway.calls.event_ports import told
 from gateway.calls.record import CallRecord, HistoryPage
 from gateway.store import cursor
 from gateway.store.database import Database
 from gateway.store.history import page_query
+from gateway.store.outbox import Outbox
+from gateway.store.records import record_of
 from gateway.store.rows import item_of, row_of
 from gateway.store.schema import calls
 from gateway.store.upserts import upsert
@@ -17,13 +20,27 @@ from gateway.values import Address, CallId, Party, Reason, UserAddress
 
 
 class CallStore:
-    def __init__(self, database: Database) -> None:
+    """``outbox``: what becomes of calls is told from there."""
+
+    def __init__(self, database: Database, outbox: Outbox | None = None) -> None:
         self._database = database
+        self._outbox = outbox if outbox is not None and outbox.wanted else None
 
     async def save(self, record: CallRecord) -> None:
         """Insert or update; durable when it returns.  Saves happen in the order of the calls."""
-        row = row_of(record)
-        await self._database.write(lambda c: upsert(c, calls, row, "call"))
+        row, outbox = row_of(record), self._outbox
+        if outbox is None:
+            await self._database.write(lambda c: upsert(c, calls, row, "call"))
+            return
+
+        def keep(connection: Connection) -> None:
+            named = select(calls).where(calls.c.call == record.call)
+            before = connection.execute(named).first()
+            upsert(connection, calls, row, "call")
+            outbox.put_steps(connection, before, record, row)
+
+        await self._database.write(keep)
+        outbox.told()
 
     async def close_left_open(self, now: float) -> int:
         """Records that a crash left open end now, with ``gateway_error``; how many there were."""
@@ -32,7 +49,21 @@ class CallStore:
             .where(calls.c.ended_at.is_(None))
             .values(ended_at=now, reason=str(Reason.GATEWAY_ERROR), ended_by=str(Party.GATEWAY))
         )
-        return await self._database.write(lambda c: int(c.execute(closing).rowcount))
+
+        def close(connection: Connection) -> int:
+            left = select(calls.c.call).where(calls.c.ended_at.is_(None))
+            names = list(connection.execute(left).scalars()) if self._outbox else []
+            count = int(connection.execute(closing).rowcount)
+            for name in names:
+                self._tell_closed(connection, name)
+            return count
+
+        return await self._database.write(close)
+
+    def _tell_closed(self, connection: Connection, name: str) -> None:
+        if self._outbox is not None:
+            row = connection.execute(select(calls).where(calls.c.call == name)).one()
+            self._outbox.put(connection, "call.ended", CallId(name), told(record_of(row)))
 
     async def hide(self, user: UserAddress, calls_: Sequence[CallId] | None) -> int:
         """Out of this person's view alone; calls that are not theirs, or hidden, do not count."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration."""
 
 metadata = MetaData()
@@ -198,3 +198,34 @@ switches = Table(
     Column("changed_at", Float, nullable=False),
 )
 """What was changed while running, and holds over a restart."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("said", String(64), nullable=False),
+    Column("sealed", Text),
+    Column("at", Float, nullable=False),
+)
+Index("answers_by_age", answers.c.at)
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("receiver", String(32), nullable=False),
+    Column("lane", String(64), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float),
+    Column("attempts", Integer, nullable=False),
+)
+"""``due_at`` ``None``: another of its lane goes first."""
+Index("webhook_events_due", webhook_events.c.receiver, webhook_events.c.due_at)
+Index(
+    "webhook_events_lane",
+    webhook_events.c.receiver,
+    webhook_events.c.lane,
+    webhook_events.c.seq,
+)

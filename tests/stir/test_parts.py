@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
+from gateway.policy.addresses import is_public
 from gateway.settings import StirSection
 from gateway.stir import tnauthlist
-from gateway.stir.addresses import is_public
 from gateway.stir.cache import FETCHES_BURST, FETCHES_PER_S, MAX_FETCHES, CredentialCache
 from gateway.stir.credential import Credential
 from gateway.stir.fetcher import Fetched

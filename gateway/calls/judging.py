@@ -12,6 +12,7 @@ from gateway.calls.call import Call, Outside, Terms
 from gateway.calls.directory import shown
 from gateway.calls.machine import Side
 from gateway.calls.record import Means
+from gateway.calls.tasks import together
 from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
 from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
@@ -123,8 +124,7 @@ class Judging:
 
         Nothing is awaited after the load was looked at: it is still so when this returns.
         """
-        usage = await self._usage(asked)
-        found = await self._judge(asked, usage)
+        found = await self._judge(asked)
         verdict = found.verdict
         if verdict.alarm and self._outside.holds is not None:
             caller = self._outside.identities.of(asked.caller, asked.trunk).person
@@ -148,12 +148,16 @@ class Judging:
         caller = outside.identities.of(asked.caller, asked.trunk)
         return await outside.ledger.ask(caller, callee, asked.source, outside.clock.seconds())
 
-    async def _judge(self, asked: Asked, usage: Usage) -> Judgement:
+    async def _judge(self, asked: Asked) -> Judgement:
         target = asked.target
         callee = shown(asked.to, target)
-        facts = await self._facts(asked, callee, usage)
         members = target.members if isinstance(target, Group) else ()
-        of_members = [(member, await self._facts(asked, member, usage)) for member in members]
+        whom = (callee, *members)
+        usage, *known = await together(
+            self._usage(asked), *(self._facts(asked, who) for who in whom)
+        )
+        facts, *its_facts = [replace(k, parts=(*k.parts, usage)) for k in known]
+        of_members = zip(members, its_facts, strict=True)
         attempt = self._attempt(asked, callee, facts)
         verdict = self._outside.chain.judge(attempt)
         found = Judgement(verdict, target, self._terms(attempt, verdict), _silent(asked, verdict))
@@ -208,19 +212,21 @@ class Judging:
             caller_country=_country(asked.caller),
         )
 
-    async def _facts(self, asked: Asked, callee: Address, usage: Usage) -> Facts:
+    async def _facts(self, asked: Asked, callee: Address) -> Facts:
+        """But for ``Usage``, which is read beside."""
         outside = self._outside
         one = outside.identities.of(asked.caller, asked.trunk)
         other = outside.identities.of(callee)
         now = outside.clock.seconds()
         if _emergency(asked.target):  # no rule about people holds, and nothing is to be in its way
             return Facts(Person(one.person), Person(other.person))
-        found = await outside.people.facts(one, other, now)
-        parts = [*found.parts, usage]
-        for source in outside.fact_sources:
-            parts.append(await source.part(one, other, now))
+        found, *parts = await together(
+            outside.people.facts(one, other, now),
+            *(source.part(one, other, now) for source in outside.fact_sources),
+        )
         caller = self._current(found.caller, asked.principal)
-        return Facts(caller, self._current(found.callee, None), tuple(parts))
+        callee_ = self._current(found.callee, None)
+        return Facts(caller, callee_, (*found.parts, *parts))
 
     def _current(self, person: Person, principal: Principal | None) -> Person:
         """The token of whoever is signed in goes before what was kept of an earlier one."""

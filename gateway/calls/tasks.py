@@ -14,11 +14,14 @@ from gateway.errors import GatewayError
 log = structlog.get_logger()
 
 
-async def together(*work: Coroutine[Deferred[Any], Any, Any]) -> None:
-    """Wait for all of it at once; the first failure is raised, what else fails is dropped."""
+async def together(*work: Coroutine[Deferred[Any], Any, Any]) -> list[Any]:
+    """All of it at once, and what each gave.
+
+    The first failure is raised, what else fails is dropped.
+    """
     waiting = gatherResults([Deferred.fromCoroutine(w) for w in work], consumeErrors=True)
     try:
-        await waiting
+        return list(await waiting)
     except FirstError as e:
         e.subFailure.raiseException()
 

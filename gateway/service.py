@@ -54,6 +54,7 @@ from gateway.sip.places import parse_place
 from gateway.stir.signer import Signer
 from gateway.stir.verifier import Verifier
 from gateway.store.answers import AnswerStore
+from gateway.store.bans import BanStore
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.limits import LimitStore
@@ -117,6 +118,7 @@ class Service:
         self._database = Database(settings.store, reactor)
         self._outbox = Outbox(self._database, settings.webhooks, self.metrics, reactor.seconds)
         self._store = CallStore(self._database, self._outbox)
+        self._reviews = ReviewStore(self._database, self._outbox)
         self._quality = quality
         self._pool: Pool | None = None
         self._engines: Rtpengines | None = None
@@ -179,7 +181,8 @@ class Service:
         whose = Identities(s)
         self.rollout = rollout = Rollout(s.rollout, SwitchStore(self._database), reactor.seconds)
         await rollout.refresh()
-        limits = LimitStore(self._database, s.limits, self.metrics)
+        limits = LimitStore(self._database, s.limits, self.metrics, self._outbox)
+        bans = BanStore(self._database, whose)
         passes = PassStore(self._database, s.passes)
         await passes.settle_left_open(reactor.seconds())
         self.calls = calls = CallRegistry(
@@ -195,7 +198,7 @@ class Service:
                 people=people,
                 identities=whose,
                 chain=chain_of(s),
-                fact_sources=(rollout, passes),
+                fact_sources=(rollout, passes, bans),
                 passes=passes,
                 refund_s=s.passes.refund_s,
                 limits=s.limits,
@@ -231,9 +234,7 @@ class Service:
             except NotAllowed as e:  # as many as there may be: the report stands all the same
                 log.info("block_not_added", user=report.by.handle, why=str(e))
 
-        reviews = ReviewMethods(
-            ReviewStore(self._database), self._store, self.metrics, reactor.seconds, reported
-        )
+        reviews = ReviewMethods(self._reviews, self._store, self.metrics, reactor.seconds, reported)
         mine = PeopleMethods(people, whose, rollout.includes, s.calls.ring_s, reactor.seconds)
         http = AppServer(
             s,
@@ -247,7 +248,7 @@ class Service:
             PassMethods(passes, sessions, s.passes, reactor.seconds),
             self.not_ready,
             pages,
-            api=await self._api(calls, pins, people),
+            api=await self._api(calls, pins, people, bans),
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -268,14 +269,16 @@ class Service:
         if left:
             log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
 
-    async def _api(self, calls: CallRegistry, pins: PinStore, people: PeopleStore) -> Router | None:
+    async def _api(
+        self, calls: CallRegistry, pins: PinStore, people: PeopleStore, bans: BanStore
+    ) -> Router | None:
         if not self.settings.api.tokens:
             return None
         now = self._reactor.seconds
         answers = AnswerStore(self._database)
         await answers.forget_unfinished()
-        records, reports = RecordStore(self._database), ReviewStore(self._database)
-        ports = Ports(calls, records, pins, people, reports, now)
+        records = RecordStore(self._database)
+        ports = Ports(calls, records, pins, people, self._reviews, bans, now)
         access = Access(self.settings.api.tokens, now)
         return Router(operations(ports), access, Repeats(answers, now), self.metrics, now)
 

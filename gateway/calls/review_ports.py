@@ -85,6 +85,26 @@ class ReportQueue(Protocol):
         """``None``: no such report.  One that is settled may be settled otherwise later."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """``person`` may neither call nor be called, for what ``report`` says."""
+
+    person: Address
+    report: str
+    since: float
+
+
+class Bans(Protocol):
+    async def ban(self, address: Address, report: str, now: float) -> None:
+        """Whoever has this address, over all that they call with."""
+
+    async def bans(self, before: str | None, limit: int) -> tuple[Ban, ...]:
+        """In the order of their addresses, those after ``before``."""
+
+    async def lift(self, address: Address) -> bool:
+        """``False`` where there is none."""
+
+
 class ReviewMeters(Protocol):
     def rated(self, direction: Direction, score: int, tags: tuple[Tag, ...]) -> None: ...
     def reported(self, category: Category) -> None: ...

@@ -28,6 +28,21 @@ class FirstContact:
     rings: int
 
 
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """Which side may not call at all, as an upheld report says."""
+
+    caller: bool = False
+    callee: bool = False
+
+
+def banned(attempt: Attempt) -> Verdict | None:
+    found = attempt.facts.part(Banned)
+    if found is None or not (found.caller or found.callee):
+        return None
+    return Verdict("banned", Reason.NOT_ALLOWED, REFUSED)
+
+
 def stranger(attempt: Attempt) -> bool:
     """Whether this would be a first contact: somebody in the app is called by no contact."""
     callee = isinstance(attempt.facts.callee.address, UserAddress)

@@ -33,6 +33,7 @@ def chain_of(s: Settings) -> Chain:
     always: tuple[Rule, ...] = (chain.draining, partial(chain.capacity, limits=s.calls))
     rules: tuple[Rule, ...] = (
         rollout.rollout,
+        permission.banned,
         chain.not_oneself,
         partial(chain.caller_calls, limits=s.calls),
         *limit_rules(s.limits),

@@ -26,6 +26,7 @@ from gateway.policy.limits import (
 from gateway.routing.numbers import country_of
 from gateway.settings import LimitsSection
 from gateway.store.database import Database
+from gateway.store.outbox import Outbox
 from gateway.store.rows import address_of
 from gateway.store.schema import calls, holds, limit_buckets
 from gateway.store.upserts import upsert, upsert_all
@@ -41,7 +42,16 @@ _SWEEP_EVERY: Final = 500
 
 
 class LimitStore:
-    def __init__(self, database: Database, limits: LimitsSection, meters: LimitMeters) -> None:
+    """``outbox``, where there is one, tells the app's servers of breaches."""
+
+    def __init__(
+        self,
+        database: Database,
+        limits: LimitsSection,
+        meters: LimitMeters,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self._outbox = outbox
         self._database = database
         self._limits = limits
         self._meters = meters
@@ -81,7 +91,15 @@ class LimitStore:
     async def hold(self, person: Address, rule: str, now: float) -> None:
         until = now + self._limits.telephone.hold_s
         row = {"person": str(person), "rule": rule, "since": now, "until": until}
-        await self._database.write(lambda c: upsert(c, holds, row, "person"))
+
+        def keep(connection: Connection) -> None:
+            upsert(connection, holds, row, "person")
+            if self._outbox is not None and self._outbox.wanted:
+                self._outbox.put(connection, "limit.breached", None, row)
+
+        await self._database.write(keep)
+        if self._outbox is not None:
+            self._outbox.told()
         self._meters.breached(rule)
         log.warning("telephone_calls_held", person=str(person), rule=rule, until=until)
 

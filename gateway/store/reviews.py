@@ -19,10 +19,12 @@ from sqlalchemy import (
     update,
 )
 
+from gateway.calls.event_ports import EventKind
 from gateway.calls.review_ports import Category, Rating, Report, ReportPage, ReportState
 from gateway.errors import WrongState
 from gateway.store import cursor
 from gateway.store.database import Database
+from gateway.store.outbox import Outbox
 from gateway.store.rows import address_of
 from gateway.store.schema import calls, ratings, reports
 from gateway.values import CallId, Direction, UserAddress
@@ -32,8 +34,11 @@ _UNFROZEN: Final = frozenset({"caller_hid", "callee_hid"})
 
 
 class ReviewStore:
-    def __init__(self, database: Database) -> None:
+    """``outbox``, where there is one, tells the app's servers."""
+
+    def __init__(self, database: Database, outbox: Outbox | None = None) -> None:
         self._database = database
+        self._outbox = outbox
 
     async def rate(self, rating: Rating) -> Direction | None:
         row = {
@@ -81,9 +86,10 @@ class ReviewStore:
                 frozen=_frozen(row),
             )
             connection.execute(insert(reports).values(_row(made)))
+            self._tell(connection, "report.created", made)
             return made
 
-        return await self._database.write(keep)
+        return self._told(await self._database.write(keep))
 
     async def reports(
         self, state: ReportState | None, before: str | None, limit: int
@@ -119,9 +125,24 @@ class ReviewStore:
             changed = update(reports).where(named)
             connection.execute(changed.values(state=state, note=note, settled_at=now))
             row = connection.execute(select(reports).where(named)).first()
-            return None if row is None else _report(row)
+            if row is None:
+                return None
+            settled = _report(row)
+            self._tell(connection, "report.settled", settled)
+            return settled
 
-        return await self._database.write(keep)
+        return self._told(await self._database.write(keep))
+
+    def _tell(self, connection: Connection, kind: EventKind, report: Report) -> None:
+        """In the transaction that keeps the report."""
+        if self._outbox is not None and self._outbox.wanted:
+            data = {k: v for k, v in _row(report).items() if k != "frozen"}
+            self._outbox.put(connection, kind, report.call, data)
+
+    def _told(self, report: Report | None) -> Report | None:
+        if self._outbox is not None and report is not None:
+            self._outbox.told()
+        return report
 
 
 def _theirs(connection: Connection, call: CallId, who: UserAddress) -> Row[Any] | None:

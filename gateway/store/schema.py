@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0010"
+HEAD = "0012"
 """The newest migration."""
 
 metadata = MetaData()
@@ -116,6 +116,14 @@ pass_uses = Table(
     Column("call", String(64), primary_key=True),
     Column("pass_id", String(32), nullable=False),
     Column("at", Float, nullable=False),
+)
+
+bans = Table(
+    "bans",
+    metadata,
+    Column("person", String(400), primary_key=True),
+    Column("report", String(64), nullable=False),
+    Column("since", Float, nullable=False),
 )
 
 pins = Table(

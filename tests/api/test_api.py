@@ -14,6 +14,7 @@ import treq
 from twisted.internet.threads import deferToThread
 
 from tests.api.scene import API, READER, TOKEN, Backend
+from tests.peers.app_client import RpcError
 from tests.peers.fixtures import SHARED, Cast
 from tests.peers.gateway import Gateway
 
@@ -182,3 +183,30 @@ async def test_the_document_is_true(gateway: Gateway, tmp_path: Path) -> None:
     told = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert told is not None and int(told[2]) > 400, done.stdout[-3000:]
     assert not gateway.complaints()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upheld_report_may_ban(gateway: Gateway, cast: Cast) -> None:
+    carol, dave = await cast.client(gateway, "carol"), await cast.client(gateway, "dave")
+    backend = Backend(gateway)
+    call = await carol.invite("user:dave")
+    await dave.incoming()
+    await dave.request("call.decline", call=call)
+    await carol.ended(call)
+    report = (await dave.request("call.report", call=call, category="spam"))["report"]
+    code, found, _ = await backend.ask("GET", f"/v1/reports/{report}")
+    assert (code, found["about"], found["state"]) == (200, "user:carol", "open")
+    assert found["frozen"]["reason"] == "declined"
+    settled = {"state": "upheld", "note": "clear", "ban": True}
+    code, found, _ = await backend.ask("PATCH", f"/v1/reports/{report}", settled)
+    assert (code, found["state"]) == (200, "upheld")
+    for caller, callee in ((carol, "user:dave"), (dave, "user:carol")):
+        with pytest.raises(RpcError, match="4403"):
+            await caller.invite(callee)
+    _, listed, _ = await backend.ask("GET", "/v1/bans")
+    assert [(b["person"], b["report"]) for b in listed["bans"]] == [("user:carol", report)]
+    assert (await backend.ask("DELETE", "/v1/bans?address=user:carol"))[0] == 204
+    assert (await backend.ask("DELETE", "/v1/bans?address=user:carol"))[0] == 404
+    call = await carol.invite("user:dave")
+    await carol.hangup(call)
+    await carol.ended(call)

@@ -12,7 +12,7 @@ from gateway.api.resources.pins import PinResource
 from gateway.api.resources.reports import ReportResource
 from gateway.calls.people_ports import PeopleBook
 from gateway.calls.pin_ports import Pins
-from gateway.calls.review_ports import ReportQueue
+from gateway.calls.review_ports import Bans, ReportQueue
 from gateway.calls.server_ports import RecordBook, ServerCalls
 
 
@@ -25,6 +25,7 @@ class Ports:
     pins: Pins
     people: PeopleBook
     reports: ReportQueue
+    bans: Bans
     now: Callable[[], float]
 
 
@@ -33,5 +34,5 @@ def operations(ports: Ports) -> tuple[Operation, ...]:
         *CallResource(ports.calls, ports.records).operations(),
         *PinResource(ports.pins, ports.now).operations(),
         *PeopleResource(ports.people, ports.now).operations(),
-        *ReportResource(ports.reports, ports.now).operations(),
+        *ReportResource(ports.reports, ports.bans, ports.now).operations(),
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from gateway.api.operation import (
+    AddressText,
     Asked,
     Body,
     Cursor,
@@ -19,7 +20,8 @@ from gateway.api.operation import (
     Shown,
 )
 from gateway.api.problems import Refused
-from gateway.calls.review_ports import Category, Report, ReportQueue, ReportState
+from gateway.calls.review_ports import Bans, Category, Report, ReportQueue, ReportState
+from gateway.values import parse_address
 
 READ: Final = "reports:read"
 WRITE: Final = "reports:write"
@@ -47,8 +49,30 @@ class Reports(Shown):
 
 
 class ReportSettle(Body):
+    """``ban``: whom an upheld report is about may neither call nor be called any more."""
+
     state: Literal["upheld", "dismissed"]
+    ban: bool = False
     note: Annotated[Line, Field(max_length=200)] = ""
+
+
+class BanShown(Shown):
+    person: str
+    report: str
+    since: float
+
+
+class BansShown(Shown):
+    bans: list[BanShown]
+
+
+class BansQuery(Asked):
+    after: AddressText | None = None
+    limit: Limit = 50
+
+
+class OfBan(Asked):
+    address: AddressText
 
 
 class OfReport(Asked):
@@ -62,8 +86,9 @@ class ReportsQuery(Asked):
 
 
 class ReportResource:
-    def __init__(self, reports: ReportQueue, now: Callable[[], float]) -> None:
+    def __init__(self, reports: ReportQueue, bans: Bans, now: Callable[[], float]) -> None:
         self._reports = reports
+        self._bans = bans
         self._now = now
 
     def operations(self) -> Sequence[Operation]:
@@ -76,6 +101,10 @@ class ReportResource:
                       path=OfReport, refuses=(404,)),
             Operation("settleReport", "Settle a report", "PATCH", one, WRITE, self._settle,
                       ReportShown, path=OfReport, body=ReportSettle, refuses=(404,)),
+            Operation("listBans", "Who may not call at all", "GET", "/v1/bans", READ,
+                      self._banned, BansShown, query=BansQuery),
+            Operation("liftBan", "Lift a ban", "DELETE", "/v1/bans", WRITE, self._lift,
+                      status=204, query=OfBan, refuses=(404,)),
         )
         # fmt: on
 
@@ -88,7 +117,20 @@ class ReportResource:
 
     async def _settle(self, r: Request) -> Reply:
         b, now = r.body, self._now()
-        return _reply(await self._reports.settle(r.path.id, b.state, b.note, now))
+        settled = await self._reports.settle(r.path.id, b.state, b.note, now)
+        if settled is not None and b.ban and b.state == "upheld":
+            await self._bans.ban(settled.about, settled.id, now)
+        return _reply(settled)
+
+    async def _banned(self, r: Request) -> Reply:
+        found = await self._bans.bans(r.query.after, r.query.limit)
+        shown = [BanShown(person=str(b.person), report=b.report, since=b.since) for b in found]
+        return Reply(BansShown(bans=shown))
+
+    async def _lift(self, r: Request) -> Reply:
+        if not await self._bans.lift(parse_address(r.query.address)):
+            raise Refused(404, "no such ban")
+        return Reply()
 
 
 def _reply(found: Report | None) -> Reply:

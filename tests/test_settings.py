@@ -52,6 +52,10 @@ def test_the_development_settings_are_what_scripts_rely_on() -> None:
     assert s.media.legs_per_worker == 4
     assert s.webrtc.rtpengine == "managed"
     assert s.webrtc.codecs == ("opus", "G722", "PCMU")
+    assert s.calls.calls_per_user >= 50  # a load that one account brings
+    assert s.limits.calls_per_minute is None
+    assert s.limits.address_per_minute is None
+    assert s.people.stranger_rings == 0
 
 
 def test_three_ports_and_a_database_make_a_second_gateway() -> None:

@@ -51,6 +51,10 @@ NAMES = {
     "dmgw_trunk_targets": ("gauge", set()),
     "dmgw_trunk_calls_active": ("gauge", set()),
     "dmgw_trunk_attempts_total": ("counter", set()),
+    "dmgw_api_requests_total": ("counter", {"class"}),
+    "dmgw_webhook_deliveries_total": ("counter", set()),
+    "dmgw_webhook_events_lost_total": ("counter", set()),
+    "dmgw_webhook_events_waiting": ("gauge", set()),
     "dmgw_build_info": ("gauge", {"version", "python"}),
 }
 

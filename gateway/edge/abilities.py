@@ -9,3 +9,11 @@ METHODS: Final = frozenset(
 )
 SUPPORTED: Final = frozenset({"100rel", "timer", "path", "outbound", "replaces"})
 IN_DIALOG: Final = frozenset({"INVITE", "BYE", "INFO", "UPDATE", "PRACK", "OPTIONS", "REFER"})
+TOLD: Final = (
+    ("Allow", ", ".join(sorted(METHODS))),
+    ("Accept", "application/sdp"),
+    ("Accept-Encoding", "identity"),
+    ("Accept-Language", "en"),
+    ("Supported", ", ".join(sorted(SUPPORTED))),
+)
+"""What OPTIONS is answered with (RFC 3261 §11.2)."""

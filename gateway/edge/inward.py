@@ -11,14 +11,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.calls.ports import Forward, IncomingCalls, Refuse
-from gateway.edge.abilities import IN_DIALOG, METHODS, SUPPORTED
+from gateway.edge.abilities import IN_DIALOG, METHODS, SUPPORTED, TOLD
 from gateway.edge.admission import Admission, Admitted, Challenge
 from gateway.edge.dialogs import Dialog, Dialogs, Phase, Role, cancel, new_token, outlived
 from gateway.edge.flows import Flow
 from gateway.edge.info import as_relay
 from gateway.edge.invites import read_invite
 from gateway.edge.passages import Passage, pass_on
-from gateway.edge.referrals import read_referral
+from gateway.edge.referrals import read_referral, replacing
 from gateway.edge.registrar import Registrar
 from gateway.edge.transactions import INVITE_LIFE_S, LIFE_S, Inward, Table
 from gateway.edge.wire import LEG, OFFERS, SOURCE, Wire, target_of
@@ -138,14 +138,7 @@ class InwardPath:
         if not self._wire.is_us(uri):
             self._answer(request, flow, 404)
             return
-        headers = (
-            ("Allow", ", ".join(sorted(METHODS))),
-            ("Accept", "application/sdp"),
-            ("Accept-Encoding", "identity"),
-            ("Accept-Language", "en"),
-            ("Supported", ", ".join(sorted(SUPPORTED))),
-        )
-        self._answer(request, flow, 200, headers=headers)
+        self._answer(request, flow, 200, headers=TOLD)
 
     def _register(self, request: Request, key: str, flow: Flow) -> None:
         if not self._wire.is_us(parse_uri(request.uri)):
@@ -188,6 +181,10 @@ class InwardPath:
             return
         if self._dialogs.full or self.draining:
             self._answer(request, flow, 503, headers=(("Retry-After", "30"),))
+            return
+        refused = replacing(request, self._dialogs)
+        if refused is not None:
+            self._answer(request, flow, refused)
             return
         try:
             invite = read_invite(request, flow, verdict, self._wire, self._registrar)

@@ -8,7 +8,7 @@ from gateway.edge.wire import Wire
 from gateway.errors import BadAddress
 from gateway.sip.errors import SipSyntaxError
 from gateway.sip.message import Request
-from gateway.sip.referral import Replaces, read_refer_to
+from gateway.sip.referral import Replaces, read_refer_to, read_replaces
 from gateway.sip.uri import SipUri
 from gateway.values import Address, LegId, parse_address
 
@@ -31,6 +31,23 @@ def read_referral(
     if other is None or other.flow.peer.host != dialog.flow.peer.host or other is dialog:
         return None
     return Referral(target, LegId(other.leg))
+
+
+def replacing(request: Request, dialogs: Dialogs) -> int | None:
+    """Why an INVITE with Replaces is refused (RFC 3891 §3); ``None``: it has none.
+
+    Calls are handed over by REFER alone: who sends an INVITE has not shown that the call is theirs.
+    """
+    values = request.headers.all("Replaces")
+    if not values:
+        return None
+    if len(values) > 1:
+        return 400
+    try:
+        wanted = read_replaces(values[0])
+    except SipSyntaxError:
+        return 400
+    return 481 if _replaced(wanted, dialogs) is None else 603
 
 
 def _target(target: SipUri | str, wire: Wire) -> Address:

@@ -15,23 +15,20 @@ from twisted.internet.defer import Deferred
 from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 
-from gateway import __version__
-from gateway.api.access import Access
-from gateway.api.repeats import Repeats
-from gateway.api.resources import Ports, operations
-from gateway.api.router import Router
+from gateway import __version__, parts
 from gateway.app.http import AppServer
 from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.calls.call import Outside
+from gateway.calls.identity_ports import IdentityCheck
 from gateway.calls.registry import CallRegistry
 from gateway.calls.review_ports import Report
 from gateway.calls.rollout import Rollout
-from gateway.calls.trunk_ports import Enum
-from gateway.dns.resolver import Resolver
+from gateway.calls.trunk_ports import Enum, Locator
 from gateway.edge.edge import Edge
 from gateway.errors import CannotStart, GatewayError, NotAllowed, StoreUnavailable
 from gateway.media.pool import Pool
@@ -51,9 +48,6 @@ from gateway.routing.dialplan import compile_plan
 from gateway.routing.enum import domains_of
 from gateway.settings import DnsSection, Settings, secret
 from gateway.sip.places import parse_place
-from gateway.stir.signer import Signer
-from gateway.stir.verifier import Verifier
-from gateway.store.answers import AnswerStore
 from gateway.store.bans import BanStore
 from gateway.store.calls import CallStore
 from gateway.store.database import Database
@@ -63,14 +57,12 @@ from gateway.store.passes import PassStore
 from gateway.store.people import PeopleStore
 from gateway.store.pins import PinStore
 from gateway.store.privacy import forget_old_calls, forget_old_reports
-from gateway.store.records import RecordStore
 from gateway.store.reviews import ReviewStore
 from gateway.store.switches import SwitchStore
 from gateway.store.usage import DAY_S, WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason, UserAddress
 from gateway.web.pages import Pages
-from gateway.webhooks.couriers import Couriers
 
 log = structlog.get_logger()
 
@@ -149,18 +141,9 @@ class Service:
         await self._start_records()
         edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
         await life.start("edge", edge.start, edge.stop)
-        resolver = Resolver(_usable(s), reactor, self.metrics)
-        named = any(not parse_place(trunk.address).numeric for trunk in s.trunks)
-        if named or s.routing.enum:
-            await life.start("dns", resolver.start, resolver.stop)
-        trunks = Trunks(
-            s.trunks,
-            _trunk_passwords(s),
-            resolver,
-            edge.client,
-            reactor,
-            self.metrics,
-        )
+        locator = await self._locator()
+        passwords = _trunk_passwords(s)
+        trunks = Trunks(s.trunks, passwords, locator, edge.client, reactor, self.metrics)
         for_workers, for_engines = split_ports(s.media.rtp_ports)
         self._pool = pool = Pool(
             s.media,
@@ -183,6 +166,7 @@ class Service:
         await rollout.refresh()
         limits = LimitStore(self._database, s.limits, self.metrics, self._outbox)
         bans = BanStore(self._database, whose)
+        await bans.load()
         passes = PassStore(self._database, s.passes)
         await passes.settle_left_open(reactor.seconds())
         self.calls = calls = CallRegistry(
@@ -198,14 +182,14 @@ class Service:
                 people=people,
                 identities=whose,
                 chain=chain_of(s),
-                fact_sources=(rollout, passes, bans),
+                fact_sources=(rollout, bans),
                 passes=passes,
                 refund_s=s.passes.refund_s,
                 limits=s.limits,
-                enum=Enum(resolver, domains_of(s.trunks)) if s.routing.enum else None,
+                enum=Enum(locator, domains_of(s.trunks)) if s.routing.enum else None,
                 ledger=limits,
                 holds=limits,
-                attestor=Signer(s.stir, self.metrics) if s.stir.sign else None,
+                attestor=parts.signer(s.stir, self.metrics) if s.stir.sign else None,
                 identity_check=await self._verifier(),
                 paths=WebRtcPaths(s, engines),
                 clients=sessions,
@@ -262,32 +246,39 @@ class Service:
         hooks, outbox = self.settings.webhooks, self._outbox
         await outbox.start()
         if hooks:
-            couriers = Couriers(hooks, outbox, self._reactor, self.metrics, random.random)
+            couriers = parts.couriers(hooks, outbox, self._reactor, self.metrics)
             outbox.wake = couriers.wake
             await self._life.start("webhooks", couriers.start, couriers.stop)
         left = await self._store.close_left_open(self._reactor.seconds())
         if left:
             log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
 
+    async def _locator(self) -> Locator:
+        s = self.settings
+        if not s.trunks:
+            return parts.Nowhere()
+        resolver = parts.resolver(_usable(s), self._reactor, self.metrics)
+        named = any(not parse_place(trunk.address).numeric for trunk in s.trunks)
+        if named or s.routing.enum:
+            await self._life.start("dns", resolver.start, resolver.stop)
+        return resolver
+
     async def _api(
         self, calls: CallRegistry, pins: PinStore, people: PeopleStore, bans: BanStore
-    ) -> Router | None:
+    ) -> Resource | None:
         if not self.settings.api.tokens:
             return None
-        now = self._reactor.seconds
-        answers = AnswerStore(self._database)
-        await answers.forget_unfinished()
-        records = RecordStore(self._database)
-        ports = Ports(calls, records, pins, people, self._reviews, bans, now)
-        access = Access(self.settings.api.tokens, now)
-        return Router(operations(ports), access, Repeats(answers, now), self.metrics, now)
+        wired = (calls, pins, people, self._reviews, bans)
+        return await parts.api(
+            self.settings.api, self._database, *wired, self._reactor, self.metrics
+        )
 
-    async def _verifier(self) -> Verifier | None:
+    async def _verifier(self) -> IdentityCheck | None:
         if not self.settings.stir.verify:
             return None
-        verifier = Verifier(self.settings.stir, self._reactor, self.metrics)
-        await self._life.start("stir", _nothing, verifier.stop)
-        return verifier
+        made = parts.verifier(self.settings.stir, self._reactor, self.metrics)
+        await self._life.start("stir", _nothing, made.stop)
+        return made
 
     async def _check_store(self) -> None:
         self._writable = await self._database.writable()

@@ -58,6 +58,7 @@ FLOORS = {
     "trunks": 4,
     "observe": 4,
     "service": 5,
+    "parts": 5,
     "cli": 5,
     "web": 5,
     "doctor": 5,

@@ -16,7 +16,7 @@ from gateway.calls.tasks import together
 from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
 from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
-from gateway.policy.permission import OWN_BLOCK, FirstContact, needed_pass, stranger
+from gateway.policy.permission import ALLOW_FROM, OWN_BLOCK, FirstContact, needed_pass, stranger
 from gateway.routing.numbers import country_of
 from gateway.routing.targets import Group, NoRoute, Target, Telephone
 from gateway.values import (
@@ -160,6 +160,10 @@ class Judging:
         of_members = zip(members, its_facts, strict=True)
         attempt = self._attempt(asked, callee, facts)
         verdict = self._outside.chain.judge(attempt)
+        if verdict.rule == ALLOW_FROM:
+            facts = await self._with_pass(asked, callee, facts)
+            attempt = self._attempt(asked, callee, facts)
+            verdict = self._outside.chain.judge(attempt)
         found = Judgement(verdict, target, self._terms(attempt, verdict), _silent(asked, verdict))
         if not isinstance(target, Group) or not verdict.allowed:
             return found
@@ -177,6 +181,15 @@ class Judging:
             found = replace(found, verdict=verdicts[rung[0]])
         rung_group = replace(target, members=rung)
         return replace(found, target=rung_group, silent=silent, terms=terms)
+
+    async def _with_pass(self, asked: Asked, callee: Address, facts: Facts) -> Facts:
+        """Looked for only where nothing else would let the caller through."""
+        outside = self._outside
+        if outside.passes is None:
+            return facts
+        one, other = outside.identities.of(asked.caller, asked.trunk), outside.identities.of(callee)
+        held = await outside.passes.held(one, other, outside.clock.seconds())
+        return facts if held is None else replace(facts, parts=(*facts.parts, held))
 
     def _terms(self, attempt: Attempt, verdict: Verdict) -> Terms:
         calls, chain = self._outside.settings, self._outside.chain

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.policy.passes import PassKind
+from gateway.policy.identity import Identity
+from gateway.policy.passes import HeldPass, PassKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class PassPage:
 
 class Passes(Protocol):
     """As calls use them."""
+
+    async def held(self, caller: Identity, callee: Identity, now: float) -> HeldPass | None:
+        """What this caller may use to call this callee now."""
 
     async def spend(self, pass_: str, call: str, now: float) -> bool:
         """Use it for this call, which connects; ``False`` where it was used up meanwhile."""

@@ -17,6 +17,7 @@ from gateway.values import Reason, UserAddress
 
 OWN_BLOCK: Final = "own_block"
 BLOCKED: Final = "blocked"
+ALLOW_FROM: Final = "allow_from"
 DO_NOT_DISTURB: Final = "do_not_disturb"
 QUIET_HOURS: Final = "quiet_hours"
 
@@ -69,7 +70,7 @@ def allow_from(attempt: Attempt) -> Verdict | None:
         return None
     if usable(attempt) is not None:
         return None
-    return Verdict("allow_from", Reason.NOT_ALLOWED, REFUSED)
+    return Verdict(ALLOW_FROM, Reason.NOT_ALLOWED, REFUSED)
 
 
 def needed_pass(attempt: Attempt) -> HeldPass | None:

@@ -22,23 +22,29 @@ MAX_LISTED: Final = 1000
 
 
 class BanStore:
-    """A ban is on a person, whatever they call with."""
+    """A ban is on a person, whatever they call with.
+
+    They are few, and every call asks for them: they are in memory from ``load`` on.
+    """
 
     def __init__(self, database: Database, identities: Identities) -> None:
         self._database = database
         self._identities = identities
+        self._persons: frozenset[str] = frozenset()
+
+    async def load(self) -> None:
+        query = select(bans.c.person)
+        rows = await self._database.read(lambda c: list(c.execute(query)))
+        self._persons = frozenset(row.person for row in rows)
 
     async def part(self, caller: Identity, callee: Identity, now: float) -> object:
-        both = {str(caller.person): "caller", str(callee.person): "callee"}
-        query = select(bans.c.person).where(bans.c.person.in_(list(both)))
-        rows = await self._database.read(lambda c: list(c.execute(query)))
-        found = {both[row.person] for row in rows}
-        return Banned("caller" in found, "callee" in found)
+        return Banned(str(caller.person) in self._persons, str(callee.person) in self._persons)
 
     async def ban(self, address: Address, report: str, now: float) -> None:
         person = str(self._identities.person(address))
         row = {"person": person, "report": report, "since": now}
         await self._database.write(lambda c: upsert(c, bans, row, "person"))
+        self._persons |= {person}
         log.warning("banned", person=person, report=report)
 
     async def bans(self, before: str | None, limit: int) -> tuple[Ban, ...]:
@@ -53,6 +59,7 @@ class BanStore:
         person = str(self._identities.person(address))
         named = delete(bans).where(bans.c.person == person)
         lifted = bool(await self._database.write(lambda c: c.execute(named).rowcount))
+        self._persons -= {person}
         if lifted:
             log.warning("ban_lifted", person=person)
         return lifted

@@ -66,15 +66,19 @@ class LimitStore:
         self._asked += 1
         sweep = self._asked % _SWEEP_EVERY == 0
 
+        bounded = self._limits.talk_minutes_per_day is not None
+        costly = any(isinstance(address, TelAddress) for address in callee.addresses)
+        if not wanted and not bounded and not costly:
+            return Usage()
+
         def work(connection: Connection) -> Usage:
             if sweep:
                 connection.execute(delete(limit_buckets).where(limit_buckets.c.at < now - HOUR_S))
             overflow = _take(connection, wanted, now)
             mine = [str(address) for address in caller.addresses]
-            bounded = self._limits.talk_minutes_per_day is not None
             talk_s = _talk_s(connection, mine, now) if bounded else 0.0
-            if not any(isinstance(address, TelAddress) for address in callee.addresses):
-                return Usage(overflow, talk_s)  # only a telephone can cost anything
+            if not costly:  # only a telephone can cost anything
+                return Usage(overflow, talk_s)
             telephone, known = _telephone(connection, mine, now)
             return Usage(
                 overflow=overflow,

@@ -1,4 +1,4 @@
-"""Passes in the database.  Implements ``pass_ports.Passes``, ``PassBook`` and ``FactSource``."""
+"""Passes in the database.  Implements ``pass_ports.Passes`` and ``PassBook``."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class PassStore:
         self._database = database
         self._settings = settings
 
-    # -- FactSource
+    # -- Passes
 
-    async def part(self, caller: Identity, callee: Identity, now: float) -> object:
-        """The pass to use first: what ends soonest; ``None`` for most calls there are."""
+    async def held(self, caller: Identity, callee: Identity, now: float) -> HeldPass | None:
+        """The one to use first: what ends soonest."""
         if caller.handle is None or callee.handle is None:
             return None
         creator, follower = callee.handle, caller.handle
@@ -61,8 +61,6 @@ class PassStore:
             return None
 
         return await self._database.read(read)
-
-    # -- Passes
 
     async def spend(self, pass_: str, call: str, now: float) -> bool:
         def use(connection: Connection) -> bool:

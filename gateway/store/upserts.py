@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any], *key: str) -> None:
@@ -21,8 +19,18 @@ def upsert_all(
     """All with the same columns, in one go."""
     if not rows:
         return
-    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    statement = insert(table)
+    statement = _insert(connection, table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
     together = statement.on_conflict_do_update(index_elements=list(key), set_=changed)
     connection.execute(together, [dict(row) for row in rows])
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """Each dialect is some megabytes: the one that is not used is not loaded."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert(table)

@@ -55,6 +55,9 @@ async def test_a_person_is_banned_by_any_of_their_addresses(database: Database) 
         ("user:carol", "r3"),
     ]
     assert [str(b.person) for b in await store.bans("user:alice", 10)] == ["user:carol"]
+    after = BanStore(database, Identities(SETTINGS))  # as after a restart
+    await after.load()
+    assert await after.part(bob, alice, NOW) == Banned(callee=True)
     assert await store.lift(ALICE)
     assert not await store.lift(PHONE)
     assert await store.part(alice, bob, NOW) == Banned()

@@ -37,8 +37,8 @@ async def granted(store: PassStore, kind: Any, to: str = "fan", at: float = NOW,
 
 
 async def held(store: PassStore, who: Identity = FAN, now: float = NOW) -> str | None:
-    found = await store.part(who, CREATOR, now)
-    return found.id if isinstance(found, HeldPass) else None
+    found = await store.held(who, CREATOR, now)
+    return None if found is None else found.id
 
 
 @pytest_twisted.ensureDeferred
@@ -46,9 +46,9 @@ async def test_it_is_for_one_follower_of_one_creator(store: PassStore) -> None:
     made = await granted(store, "calls", calls=1)
     assert await held(store) == made.id
     assert await held(store, OTHER) is None
-    assert await store.part(CREATOR, FAN, NOW) is None
+    assert await store.held(CREATOR, FAN, NOW) is None
     number = TelAddress("+4930901820")
-    assert await store.part(Identity(number, (number,)), CREATOR, NOW) is None
+    assert await store.held(Identity(number, (number,)), CREATOR, NOW) is None
 
 
 @pytest_twisted.ensureDeferred
@@ -77,11 +77,11 @@ async def test_two_calls_at_once_cannot_both_use_the_last_one(store: PassStore) 
 @pytest_twisted.ensureDeferred
 async def test_minutes_are_used_by_talking(store: PassStore) -> None:
     made = await granted(store, "minutes", seconds=120.0)
-    found = await store.part(FAN, CREATOR, NOW)
+    found = await store.held(FAN, CREATOR, NOW)
     assert found == HeldPass(made.id, "minutes", 120.0)
     assert await store.spend(made.id, "c1", NOW)
     await store.settle(made.id, "c1", 90.0, refund=False)
-    assert await store.part(FAN, CREATOR, NOW) == HeldPass(made.id, "minutes", 30.0)
+    assert await store.held(FAN, CREATOR, NOW) == HeldPass(made.id, "minutes", 30.0)
     assert await store.spend(made.id, "c2", NOW)
     assert await store.settle_left_open(NOW + 40) == 1  # the gateway died in that call
     assert await held(store) is None

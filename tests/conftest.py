@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+
 import pytest
 
 
@@ -16,3 +19,18 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything in the tests is on loopback; a proxy of the machine must not come between."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test marked ``alone`` runs while the suite's other process runs none.
+
+    The gate keeps order: who waits for the stage is not overtaken.
+    """
+    place = item.config.cache.mkdir("stage")
+    alone = item.get_closest_marker("alone") is not None
+    with (place / "stage").open("a") as stage:
+        with (place / "gate").open("a") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fcntl.flock(stage, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        return (yield)

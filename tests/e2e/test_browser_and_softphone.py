@@ -19,6 +19,7 @@ from tests.peers.fixtures import Cast
 from tests.peers.gateway import Gateway
 from tests.peers.waiting import pause, reactor, together
 
+pytestmark = pytest.mark.alone  # ten seconds without a gap
 BROWSER_HZ, SOFTPHONE_HZ = 700.0, 440.0
 TALK_S = 10.0
 CASES = [

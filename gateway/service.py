@@ -23,8 +23,8 @@ from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
-from gateway.calls.call import Outside
 from gateway.calls.identity_ports import IdentityCheck
+from gateway.calls.outside import Outside
 from gateway.calls.registry import CallRegistry
 from gateway.calls.review_ports import Report
 from gateway.calls.rollout import Rollout

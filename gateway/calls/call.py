@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -12,25 +12,11 @@ from gateway.calls.anchorage import Anchorage
 from gateway.calls.bridge import Bridge
 from gateway.calls.events import Accepted, Connected, Ended, Notice, Ringing
 from gateway.calls.fare import Fare
-from gateway.calls.identity_ports import Attestor, IdentityCheck
 from gateway.calls.legs import LegTable
-from gateway.calls.limit_ports import Holds, Ledger
 from gateway.calls.machine import Core, Side, State, call_machine
-from gateway.calls.pass_ports import Passes
-from gateway.calls.people_ports import FactSource, People
-from gateway.calls.pin_ports import Pins
+from gateway.calls.outside import Outside, Terms
 from gateway.calls.ports import (
-    AnchoredLegs,
-    Anchors,
-    AppClients,
-    AppMediaPaths,
-    CallMeters,
-    CallRecords,
-    Clock,
     DelayedCall,
-    Locations,
-    MediaPool,
-    QualityModel,
     Sound,
     WorkerLease,
 )
@@ -38,12 +24,8 @@ from gateway.calls.reasons import Ending, told_caller
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.calls.sides import Callee, Caller, CallSide
 from gateway.calls.tasks import Tasks
-from gateway.calls.trunk_ports import Carriers, Enum
 from gateway.errors import GatewayError, WrongState
-from gateway.policy.chain import Chain
-from gateway.policy.identity import Identities, Identity
-from gateway.routing.dialplan import DialPlan
-from gateway.settings import CallsSection, DialInSection, LimitsSection
+from gateway.policy.identity import Identity
 from gateway.values import Address, CallId, LegId, LegStats, Party, Reason
 
 log = structlog.get_logger()
@@ -52,58 +34,6 @@ CLOSING_ALARM_S = 40.0
 """A BYE that nobody answers is given up after 64*T1 = 32 s (RFC 3261 §17.1.2.2)."""
 ARRIVAL_S = 5.0
 """For an admitted INVITE to reach the worker over loopback."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What every call is given; see ``ports``."""
-
-    pool: MediaPool
-    anchors: Anchors
-    anchored: AnchoredLegs
-    carriers: Carriers
-    dial_plan: DialPlan
-    chance: Callable[[], float]
-    paths: AppMediaPaths
-    clients: AppClients
-    locations: Locations
-    records: CallRecords
-    meters: CallMeters
-    quality: QualityModel
-    clock: Clock
-    domain: str
-    settings: CallsSection
-    media_wait_s: float
-    legs_per_worker: int
-    ringback: bool
-    pins: Pins
-    dialin: DialInSection
-    people: People
-    identities: Identities
-    chain: Chain
-    limits: LimitsSection
-    enum: Enum | None = None
-    fact_sources: tuple[FactSource, ...] = ()
-    passes: Passes | None = None
-    refund_s: float = 10.0
-    ledger: Ledger | None = None
-    holds: Holds | None = None
-    attestor: Attestor | None = None
-    identity_check: IdentityCheck | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On which a call is made: how long it rings, and how long it may last."""
-
-    ring_s: float
-    longest_s: float
-    first_contact: bool = False
-    """The caller is a stranger to the callee: how often they ring in vain is counted."""
-    silent: bool = False
-    """It rings nowhere; see ``silent_callee``."""
-    pass_: str | None = None
-    """The pass that lets it through, to be used up by connecting."""
 
 
 class Departure(Protocol):

@@ -9,10 +9,11 @@ from typing import Any
 
 import structlog
 
-from gateway.calls.call import Call, Outside
+from gateway.calls.call import Call
 from gateway.calls.callees import AppCallee, EchoCallee, SipCallee
 from gateway.calls.dial_in import DialInCallee
 from gateway.calls.group_callee import GroupCallee
+from gateway.calls.outside import Outside
 from gateway.calls.sides import Callee, Caller, Room
 from gateway.calls.silent_callee import Silence, SilentCallee
 from gateway.calls.trunk_callee import TrunkCallee, Way

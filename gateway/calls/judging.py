@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from gateway.calls.call import Call, Outside, Terms
+from gateway.calls.call import Call
 from gateway.calls.directory import shown
 from gateway.calls.machine import Side
+from gateway.calls.outside import Outside, Terms
 from gateway.calls.record import Means
 from gateway.calls.tasks import together
 from gateway.policy.chain import Attempt, Dialled, Facts, Verdict

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.calls.call import Outside
 from gateway.calls.directory import shown
 from gateway.calls.judging import Asked
+from gateway.calls.outside import Outside
 from gateway.calls.record import Acceptance, CallRecord
 from gateway.policy.chain import Verdict
 from gateway.policy.limits import tariff_of

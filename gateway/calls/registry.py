@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
-from gateway.calls.call import Call, Outside
+from gateway.calls.call import Call
 from gateway.calls.callees import AppCallee
 from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
 from gateway.calls.directory import Directory
@@ -21,6 +21,7 @@ from gateway.calls.events import AppEvent, Ended
 from gateway.calls.judging import Asked, Judgement, Judging, Load, Occupancy
 from gateway.calls.machine import Side, State
 from gateway.calls.opening import opened
+from gateway.calls.outside import Outside
 from gateway.calls.ports import Forward, IncomingInvite, Referral, Refuse
 from gateway.calls.reasons import Ending
 from gateway.calls.record import CallRecord

@@ -10,8 +10,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from gateway.calls.call import Outside
 from gateway.calls.events import AppEvent
+from gateway.calls.outside import Outside
 from gateway.calls.people_ports import PeopleFacts
 from gateway.calls.pin_ports import Redeemed
 from gateway.calls.ports import LegAnswer, LegEvents, PlainOffer

@@ -5,7 +5,6 @@ Offers ``DmCalls``, ``IncomingCalls`` and ``server_ports.ServerCalls``.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -17,18 +16,18 @@ from gateway.calls.call import Call
 from gateway.calls.callees import AppCallee
 from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
 from gateway.calls.directory import Directory
-from gateway.calls.events import AppEvent, Ended
-from gateway.calls.judging import Asked, Judgement, Judging, Load, Occupancy
+from gateway.calls.events import AppEvent
+from gateway.calls.judging import Asked
 from gateway.calls.machine import Side, State
-from gateway.calls.opening import opened
+from gateway.calls.making import Making
 from gateway.calls.outside import Outside
 from gateway.calls.ports import Forward, IncomingInvite, Referral, Refuse
 from gateway.calls.reasons import Ending
 from gateway.calls.record import CallRecord
-from gateway.calls.refusals import refusal, refuse, told_by_notify, transfer_refusal
+from gateway.calls.refusals import refusal, refuse
 from gateway.calls.rung_caller import RungCaller
 from gateway.calls.tasks import together
-from gateway.calls.transfers import Transfer
+from gateway.calls.transferring import Transferring
 from gateway.errors import (
     GatewayError,
     NoSuchCall,
@@ -36,7 +35,6 @@ from gateway.errors import (
     SdpUnusable,
     WrongState,
 )
-from gateway.policy.chain import Verdict
 from gateway.values import (
     Address,
     CallId,
@@ -57,13 +55,10 @@ class CallRegistry:
     def __init__(self, outside: Outside, new_id: Callable[[], str] | None = None) -> None:
         self._outside = outside
         self._directory = Directory(outside, self._put_through)
-        self._new_id = new_id or (lambda: f"c{secrets.token_hex(8)}")
-        self._calls: dict[CallId, Call] = {}
-        self._judging = Judging(outside, self._load)
-        self._occupancy = Occupancy()
-        self._making = 0  # calls that wait for a worker: they count against the capacity
-        self._draining = False
-        self._emptied: list[Deferred[None]] = []
+        self._making = Making(outside, self._directory, new_id)
+        self._calls = self._making.calls
+        self._judging = self._making.judging
+        self._transfers = Transferring(self._making)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -72,25 +67,15 @@ class CallRegistry:
 
     def drain(self) -> Deferred[None]:
         """Take no new calls; fires when the present ones have ended."""
-        self._draining = True
-        done: Deferred[None] = Deferred()
-        self._emptied.append(done)
-        self._tell_if_empty()
-        return done
+        return self._making.drain()
 
     @property
     def draining(self) -> bool:
-        return self._draining
+        return self._making.draining
 
     def end_all(self, reason: Reason) -> None:
         for call in tuple(self._calls.values()):
             call.end(Ending(reason, Party.GATEWAY))
-
-    def _tell_if_empty(self) -> None:
-        if not self._calls and not self._making:
-            emptied, self._emptied = self._emptied, []
-            for done in emptied:
-                done.callback(None)
 
     # -- DmCalls
 
@@ -103,11 +88,11 @@ class CallRegistry:
         found = await self._judging.judge(asked)
         if found.refused:
             raise refusal(found.verdict)
-        record = self._record(asked, who.name, thread, found.verdict)
-        reason = self._stopped(found)
+        record = self._making.record(asked, who.name, thread, found.verdict)
+        reason = self._making.stopped(found)
         if reason is not None:
-            return (await self._stillborn(record, client, reason)).call
-        call = await self._make(record, found)
+            return (await self._making.stillborn(record, client, reason)).call
+        call = await self._making.make(record, found)
         try:
             caller = AppCaller(call, client, self._outside.ringback)
             call.between(caller, self._directory.callee(call, found.target, caller, found.silent))
@@ -116,7 +101,7 @@ class CallRegistry:
         except BaseException:
             call.end(Ending(Reason.MEDIA_FAILED, Party.GATEWAY))
             raise
-        self._after_result(lambda: self._set_off(call, caller, answer))
+        self._making.after_result(lambda: self._set_off(call, caller, answer))
         return call.id
 
     def _set_off(self, call: Call, caller: AppCaller, answer: AppEvent | None) -> None:
@@ -192,9 +177,7 @@ class CallRegistry:
         found, side = self._mine(client, call)
         if not self._outside.settings.transfers:
             raise NotAllowed("transfers are switched off")
-        transfer = Transfer(found, side, notify=False)
-        await self._begin_transfer(transfer, found, side, to)
-        await transfer.done
+        await self._transfers.transfer(found, side, to)
 
     def client_gone(self, client: ClientId) -> None:
         for call in tuple(self._calls.values()):
@@ -230,12 +213,12 @@ class CallRegistry:
         found = await self._judging.judge(asked)
         if found.refused:
             raise refusal(found.verdict)
-        record = self._record(asked, who.name, thread, found.verdict)
+        record = self._making.record(asked, who.name, thread, found.verdict)
         record = replace(record, caller_accepted=None)
-        reason = self._stopped(found) if clients else Reason.UNREACHABLE
+        reason = self._making.stopped(found) if clients else Reason.UNREACHABLE
         if reason is not None:
-            return await self._stillborn(record, None, reason)
-        call = await self._make(record, found)
+            return await self._making.stillborn(record, None, reason)
+        call = await self._making.make(record, found)
         met = record.callee, record.callee_name
         rung = RungCaller(call, clients, *met, self._outside.ringback)
         call.between(rung, self._directory.callee(call, found.target, rung, found.silent))
@@ -282,7 +265,7 @@ class CallRegistry:
         if found.refused:
             verdict = found.verdict
             return refuse(verdict.reason or Reason.GATEWAY_ERROR, verdict.retry_after_s)
-        record = self._record(asked, invite.caller_name, None, found.verdict)
+        record = self._making.record(asked, invite.caller_name, None, found.verdict)
         log.info(
             "invite_admitted",
             call=record.call,
@@ -292,15 +275,15 @@ class CallRegistry:
             source=str(invite.source),
             transport=invite.transport,
         )
-        reason = self._stopped(found)
+        reason = self._making.stopped(found)
         if reason is not None:
-            await self._stillborn(record, None, reason)
+            await self._making.stillborn(record, None, reason)
             return refuse(reason)
         if invite.trunk is not None and not self._outside.carriers.begin(invite.trunk):
             log.info("trunk_full", call=record.call, trunk=invite.trunk)
             return Refuse(503, retry_after_s=10)
         try:
-            call = await self._make(record, found, invite.trunk)
+            call = await self._making.make(record, found, invite.trunk)
         except BaseException as e:
             if invite.trunk is not None:
                 self._outside.carriers.end(invite.trunk)
@@ -331,72 +314,11 @@ class CallRegistry:
         return Forward(call.lease.sip, leg, offer)
 
     def refer(self, leg: LegId, referral: Referral) -> Refuse | None:
-        found = self._calls.get(CallId(leg.rpartition(".")[0]))
-        side = None if found is None else found.side_of(leg)
-        if found is None or side is None or not self._outside.settings.transfers:
-            return Refuse(403)
-        if not found.at(side).may_transfer:
-            return Refuse(403)
-        other: tuple[Call, Side] | None = None
-        if referral.replaces is not None:
-            call = self._calls.get(CallId(referral.replaces.rpartition(".")[0]))
-            at = None if call is None else call.side_of(referral.replaces)
-            theirs = None if call is None or at is None else call.at(at).address
-            if call is None or at is None or call is found or theirs != found.at(side).address:
-                return Refuse(403)
-            other = call, at
-        try:
-            transfer = Transfer(found, side, notify=True)
-        except WrongState:
-            return Refuse(491)
-        log.info("referred", call=found.id, by=str(found.at(side).address), to=str(referral.target))
-        if other is not None:
-            found.run("transfer", self._attended(transfer, *other))
-        else:
-            found.run("transfer", self._begin_transfer(transfer, found, side, referral.target))
-        transfer.done.addErrback(told_by_notify)
-        return None
-
-    async def _attended(self, transfer: Transfer, other: Call, side: Side) -> None:
-        try:
-            await transfer.into(other, side)
-        except GatewayError as e:
-            transfer.failed(e)
+        return self._transfers.refer(leg, referral)
 
     async def _put_through(self, call: Call, handle: str) -> None:
         """Call a person for the telephone that gave a PIN of theirs."""
-        transfer = Transfer(call, Side.CALLEE, notify=False)
-        await self._begin_transfer(transfer, call, Side.CALLEE, UserAddress(handle), "pin")
-        await transfer.done
-
-    async def _begin_transfer(
-        self,
-        transfer: Transfer,
-        call: Call,
-        side: Side,
-        to: Address,
-        means: Literal["transfer", "pin"] = "transfer",
-    ) -> None:
-        """Call the target for the one who stays, as the one who leaves would have."""
-        try:
-            leaving, staying = call.at(side), call.at(side.other)
-            target = self._directory.resolve(to, leaving.address)
-            found = await self._judging.transfer(call, side, to, target, means)
-            name = call.record.caller_name if side is Side.CALLEE else call.record.callee_name
-            asked = Asked(staying.address, to, found.target, means)
-            record = self._record(asked, name, call.record.thread, found.verdict)
-            reason = found.verdict.reason if found.refused else self._stopped(found)
-            if reason is not None:
-                await self._stillborn(record, None, reason)
-                raise transfer_refusal(reason, found)
-            made = await self._make(record, found)
-        except GatewayError as e:
-            transfer.failed(e)
-            return
-        caller = transfer.caller_for(made)
-        made.between(caller, self._directory.callee(made, found.target, caller, found.silent))
-        await made.save()
-        made.start()
+        await self._transfers.transfer(call, Side.CALLEE, UserAddress(handle), "pin")
 
     async def _identity(self, invite: IncomingInvite) -> Verification | None:
         """What a trunk's signature is worth; ``None`` where none is asked for."""
@@ -421,68 +343,6 @@ class CallRegistry:
             await call.lease.expect_sip_leg(leg)
         else:
             await call.lease.expect_sip_leg(leg, self._outside.carriers.profile(trunk))
-
-    # -- making a call
-
-    def _load(self, caller: Address, callee: Address) -> Load:
-        parties = self._occupancy
-        total = len(self._calls) + self._making
-        return Load(parties.calls(caller), parties.calls(callee), total, self._draining)
-
-    def _stopped(self, found: Judgement) -> Reason | None:
-        """Why a call that is not refused is over as it begins."""
-        if found.verdict.reason is not None and not found.verdict.silent:
-            return found.verdict.reason
-        return self._directory.unreachable(found.target)
-
-    def _record(
-        self, asked: Asked, caller_name: str, thread: str | None, verdict: Verdict
-    ) -> CallRecord:
-        call = CallId(self._new_id())
-        return opened(self._outside, call, asked, caller_name, thread, verdict)
-
-    async def _make(self, record: CallRecord, found: Judgement, trunk: str | None = None) -> Call:
-        """A call with a worker lent to it; it is counted from now until it is gone."""
-        legs = self._directory.legs(found.target)
-        call = Call(self._outside, record, self._gone, found.terms)
-        call.trunk = trunk
-        self._making += 1
-        self._occupancy.enter(call)
-        try:
-            call.set_out(await self._outside.pool.lend(record.call, legs, call.legs))
-        except BaseException:
-            self._occupancy.leave(call)
-            self._outside.meters.call_ended(record.direction, Reason.GATEWAY_ERROR, 0)
-            raise
-        finally:
-            self._making -= 1
-            self._tell_if_empty()
-        self._calls[call.id] = call
-        return call
-
-    def _gone(self, call: Call) -> None:
-        del self._calls[call.id]
-        self._occupancy.leave(call)
-        self._tell_if_empty()
-
-    async def _stillborn(
-        self, record: CallRecord, client: Client | None, reason: Reason
-    ) -> CallRecord:
-        """A call that ends as it begins: recorded, counted, and told."""
-        now = self._outside.clock.seconds()
-        ended = replace(record, ended_at=now, reason=reason, ended_by=Party.GATEWAY)
-        self._outside.meters.call_began(record.direction)
-        self._outside.meters.call_ended(record.direction, reason, 0)
-        await self._outside.records.save(ended)
-        log.info("call_ended", call=record.call, reason=str(reason), by="gateway", duration_s=0)
-        if client is not None:
-            event = Ended(call=record.call, reason=reason, by=Party.GATEWAY, duration_s=0, at=now)
-            self._after_result(lambda: self._outside.clients.notify(client.id, event))
-        return ended
-
-    def _after_result(self, act: Callable[[], None]) -> None:
-        """On the next turn, so that the client has the call's id before its first event."""
-        self._outside.clock.callLater(0, act)
 
 
 def _part(call: Call, client: ClientId) -> AppCallee | None:

@@ -58,6 +58,15 @@ class NoSuchCall(GatewayError):
         super().__init__("no such call")
 
 
+class NoSuchParty(GatewayError):
+    """Of a group call."""
+
+    rpc_code, sip_code, fault = 4404, 404, "client"
+
+    def __init__(self) -> None:
+        super().__init__("nobody of that address is in this call")
+
+
 class NoSuchPin(GatewayError):
     """No such PIN, or not yours: the same answer."""
 

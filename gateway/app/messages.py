@@ -134,6 +134,22 @@ class CallTransfer(OfCall):
     to: AddressText
 
 
+class CallAdd(OfCall):
+    to: AddressText
+
+
+class CallWhisper(OfCall):
+    to: AddressText | None
+
+
+class CallListen(OfCall):
+    listening: bool
+
+
+class CallMuteAll(OfCall):
+    muted: bool
+
+
 class CallFeedback(OfCall):
     score: Annotated[int, Field(ge=1, le=5)]
     tags: Annotated[list[Tag], Field(max_length=6)] = []

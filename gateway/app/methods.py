@@ -69,6 +69,10 @@ class Methods:
             "call.dtmf": self._dtmf,
             "call.media": self._media,
             "call.transfer": self._transfer,
+            "call.add": self._add,
+            "call.whisper": self._whisper,
+            "call.listen": self._listen,
+            "call.mute_all": self._mute_all,
             "call.feedback": reviews.feedback,
             "call.report": reviews.report,
             "history.list": self._list,
@@ -163,6 +167,22 @@ class Methods:
     def _transfer(self, client: Client, params: Any) -> Work:
         m = messages.read(messages.CallTransfer, params)
         return _empty(lambda: self._calls.transfer(client, m.id, m.to))
+
+    def _add(self, client: Client, params: Any) -> Work:
+        m = messages.read(messages.CallAdd, params)
+        return _empty(lambda: self._calls.add(client, m.id, m.to))
+
+    def _whisper(self, client: Client, params: Any) -> Work:
+        m = messages.read(messages.CallWhisper, params)
+        return _empty(lambda: self._calls.whisper(client, m.id, m.to))
+
+    def _listen(self, client: Client, params: Any) -> Work:
+        m = messages.read(messages.CallListen, params)
+        return _empty(lambda: self._calls.listen(client, m.id, m.listening))
+
+    def _mute_all(self, client: Client, params: Any) -> Work:
+        m = messages.read(messages.CallMuteAll, params)
+        return _empty(lambda: self._calls.mute_all(client, m.id, m.muted))
 
     def _list(self, client: Client, params: Any) -> Work:
         m = messages.read(messages.HistoryList, params)

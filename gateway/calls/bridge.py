@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from twisted.internet.defer import DeferredLock
 
-from gateway.calls.events import Dtmf, Held, Muted, Quality
+from gateway.calls.company import Company
+from gateway.calls.events import AppEvent, Dtmf, Held, Muted, Quality
 from gateway.calls.machine import Side
 from gateway.calls.ports import QualityModel, WorkerLease
 from gateway.calls.sides import CallSide
-from gateway.values import CallId, LegId, LegStats, StreamStats
+from gateway.calls.tasks import together
+from gateway.values import Address, CallId, LegId, LegStats, StreamStats
 
 PAUSE = ","
 
 
 class Bridge:
-    """Steers what the worker has connected; made when the call connects."""
+    """Steers what the worker has connected; made when the call connects.
+
+    ``company`` is the group that the call is part of: who hears whom is decided there.
+    """
 
     def __init__(
-        self, call: CallId, lease: WorkerLease, sides: dict[Side, CallSide], quality: QualityModel
+        self,
+        call: CallId,
+        lease: WorkerLease,
+        sides: dict[Side, CallSide],
+        quality: QualityModel,
+        company: Company | None = None,
     ) -> None:
+        self.company = company
         self._call = call
         self._lease = lease
         self._sides = sides
@@ -27,8 +40,25 @@ class Bridge:
         self._digits = {side: DeferredLock() for side in Side}
         self._told: dict[Side, LegStats] = {}
 
+    @property
+    def is_held(self) -> bool:
+        return bool(self._holding)
+
     def _other(self, side: Side) -> CallSide:
         return self._sides[side.other]
+
+    def _others(self, side: Side) -> Sequence[tuple[CallSide, Address]]:
+        if self.company is not None:
+            return self.company.others(self._call, side)
+        return ((self._other(side), self._sides[side].address),)
+
+    def _tell_others(self, side: Side, event: Callable[[CallId, Address], AppEvent]) -> None:
+        for other, by in self._others(side):
+            other.tell(event(other.room.id, by))
+
+    def vacate(self, side: Side, empty: CallSide) -> None:
+        """Nobody is on this side any more, and nobody will be."""
+        self._sides[side] = empty
 
     async def replace(self, side: Side, new: CallSide) -> None:
         """Another is in this side's place from now on, and holds nobody."""
@@ -55,6 +85,10 @@ class Bridge:
 
     async def hold(self, side: Side, held: bool) -> None:
         """``side`` holds the other, or takes it back; sound returns when nobody holds."""
+        if self.company is not None:
+            await self.company.hold(self._call, side, held)
+            self.tell_held(side, held)
+            return
         if held == (side in self._holding):
             return
         was_held = bool(self._holding)
@@ -76,27 +110,31 @@ class Bridge:
         self.tell_held(side, held)
 
     def tell_held(self, side: Side, held: bool) -> None:
-        by = self._sides[side].address
-        self._other(side).tell(Held(call=self._call, by=by, held=held))
+        self._tell_others(side, lambda call, by: Held(call=call, by=by, held=held))
+
+    def far_held(self, side: Side, held: bool) -> None:
+        """A party was put on hold at its own end, or taken back."""
+        if self.company is not None:
+            self.company.far_held(self._call, side)
+        self.tell_held(side, held)
 
     async def mute(self, side: Side, muted: bool) -> None:
         leg = self._sides[side].bridge_leg
         if leg is not None:
             await self._lease.mute(leg, muted)
-        by = self._sides[side].address
-        self._other(side).tell(Muted(call=self._call, by=by, muted=muted))
+        self._tell_others(side, lambda call, by: Muted(call=call, by=by, muted=muted))
 
     async def dtmf(self, side: Side, digits: str, duration_ms: int) -> None:
         """``side`` sends digits; those of one side leave in the order they were asked for."""
         lock = self._digits[side]
         await lock.acquire()
         try:
-            other = self._other(side)
-            if other.sip_leg is not None:
-                await self._lease.dtmf(other.sip_leg, digits, duration_ms)
-                return
-            for digit in digits.replace(PAUSE, ""):
-                other.tell(Dtmf(call=self._call, digit=digit, duration_ms=duration_ms))
+            others = [other for other, _ in self._others(side)]
+            for other in others:
+                for digit in digits.replace(PAUSE, "") if other.sip_leg is None else "":
+                    other.tell(Dtmf(call=other.room.id, digit=digit, duration_ms=duration_ms))
+            legs = [other.sip_leg for other in others if other.sip_leg is not None]
+            await together(*(self._lease.dtmf(leg, digits, duration_ms) for leg in legs))
         finally:
             lock.release()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -10,6 +10,8 @@ import structlog
 
 from gateway.calls.anchorage import Anchorage
 from gateway.calls.bridge import Bridge
+from gateway.calls.company import Company
+from gateway.calls.empty_side import empty
 from gateway.calls.events import Accepted, Connected, Ended, Notice, Ringing
 from gateway.calls.fare import Fare
 from gateway.calls.legs import LegTable
@@ -21,7 +23,7 @@ from gateway.calls.ports import (
     WorkerLease,
 )
 from gateway.calls.reasons import Ending, told_caller
-from gateway.calls.record import Acceptance, CallRecord
+from gateway.calls.record import Acceptance, CallRecord, Change
 from gateway.calls.sides import Callee, Caller, CallSide
 from gateway.calls.tasks import Tasks
 from gateway.errors import GatewayError, WrongState
@@ -32,6 +34,7 @@ log = structlog.get_logger()
 
 CLOSING_ALARM_S = 40.0
 """A BYE that nobody answers is given up after 64*T1 = 32 s (RFC 3261 §17.1.2.2)."""
+CHANGES_KEPT = 200
 ARRIVAL_S = 5.0
 """For an admitted INVITE to reach the worker over loopback."""
 
@@ -78,6 +81,8 @@ class Call:
         self._timers: dict[str, DelayedCall] = {}
         self._bridge: Bridge | None = None
         self.transfer: Departure | None = None
+        self.company: Company | None = None
+        """The group that this call has become, or is to add its callee to."""
         self._started = self._released = False
         self._rings_from = record.created_at
         self.trunk: str | None = None
@@ -140,6 +145,10 @@ class Call:
     def ring_expires(self) -> float:
         return self._rings_from + self.terms.ring_s
 
+    @property
+    def met(self) -> Sequence[Address]:
+        return () if self.company is None else self.company.rings(self.id)
+
     def now(self) -> float:
         return self._outside.clock.seconds()
 
@@ -175,7 +184,7 @@ class Call:
 
     def held(self, side: Side, held: bool) -> None:
         if self._bridge is not None and self.state is State.CONNECTED:
-            self._bridge.tell_held(side, held)
+            self._bridge.far_held(side, held)
 
     def measured(self, side: Side, stats: LegStats) -> None:
         if self._bridge is not None and self.state is State.CONNECTED:
@@ -190,7 +199,30 @@ class Call:
         if self.transfer is not None and self.transfer.is_of(side):
             self.transfer.departed(side, ending)
         else:
+            self.leave(side.side, ending)
+
+    def leave(self, side: Side, ending: Ending) -> None:
+        """The call is over for this side: for both, unless a group goes on without it."""
+        group = self.company
+        if (
+            group is not None
+            and self.state is State.CONNECTED
+            and group.goes_on_without(self.id, side)
+        ):
+            group.leave(self.id, side, ending)
+        else:
             self.end(ending)
+
+    def vacate(self, side: Side, ending: Ending) -> None:
+        """Whoever was on this side has left a group; its place stays empty."""
+        leaving, nobody = self.at(side), empty(self, self.at(side))
+        if isinstance(nobody, Caller):
+            self.caller = nobody
+        else:
+            self.callee = nobody
+        if self._bridge is not None:
+            self._bridge.vacate(side, nobody)
+        self._dismissed(leaving, ending)
 
     def take_place(self, side: Side, new: CallSide) -> None:
         if self._bridge is None or self.state is not State.CONNECTED:
@@ -203,7 +235,9 @@ class Call:
 
     def dismiss(self, side: CallSide) -> None:
         """It has left the call; its own devices are told so."""
-        ending = Ending(Reason.COMPLETED, Party(side.side))
+        self._dismissed(side, Ending(Reason.COMPLETED, Party(side.side)))
+
+    def _dismissed(self, side: CallSide, ending: Ending) -> None:
         side.close(ending)
         side.tell(
             Ended(
@@ -232,6 +266,17 @@ class Call:
         if self._bridge is None or self.state is not State.CONNECTED:
             raise WrongState(doing, str(self.state))
         return self._bridge
+
+    def became(self, group: Company) -> None:
+        """The call is a group from now on, or is to add its callee to one."""
+        self.company = group
+        if self._bridge is not None:
+            self._bridge.company = group
+
+    def note(self, change: Change) -> None:
+        """Of the group that this call has become."""
+        self.record = replace(self.record, changes=(*self.record.changes, change)[-CHANGES_KEPT:])
+        self._words.run("record", self.save())
 
     # -- machine.Outputs
 
@@ -281,12 +326,15 @@ class Call:
 
     async def _connect(self) -> None:
         a, b = self.caller.bridge_leg, self.callee.bridge_leg
-        if a is None or (b is None and not self.callee.has_no_leg):
+        here, there = (self.caller, a), (self.callee, b)
+        if any(leg is None and not side.has_no_leg for side, leg in (here, there)):
             return  # a side went; its end is on the way
         if not await self.fare.paid(self.now()):
             self.end(Ending(Reason.LIMIT_REACHED, Party.GATEWAY))
             return
-        if b is not None:
+        if self.company is not None:
+            await self.company.enter(self.id)
+        elif a is not None and b is not None:
             await self.lease.connect(a, b)
         self._machine.bridged()
 
@@ -296,7 +344,8 @@ class Call:
         self._arm("limit", self.terms.longest_s, limit)
         self._announce_limit()
         sides = {Side.CALLER: self.caller, Side.CALLEE: self.callee}
-        self._bridge = Bridge(self.id, self.lease, sides, self._outside.quality)
+        quality = self._outside.quality
+        self._bridge = Bridge(self.id, self.lease, sides, quality, self.company)
         now = self.now()
         self.record = replace(
             self.record,
@@ -357,6 +406,8 @@ class Call:
         )
         if self.transfer is not None:
             self.transfer.call_ended()
+        if self.company is not None:
+            self.company.call_over(self.id, ending)
         self.caller.close(ending)
         self.callee.close(ending)
         self._timers["closing"] = self._outside.clock.callLater(CLOSING_ALARM_S, self._hangs)

@@ -71,6 +71,7 @@ class AppCallee(Callee):
             thread=room.thread,
             verified=room.verified,
             expires=room.ring_expires,
+            group=tuple(room.met),
         )
         room.clients.notify(client.id, event)
 
@@ -83,7 +84,7 @@ class AppCallee(Callee):
         if not self.owns(client):
             return
         if client == self._winner:
-            self.room.end(Ending(Reason.NETWORK_LOST, Party.CALLEE))
+            self.over(Ending(Reason.NETWORK_LOST, Party.CALLEE))
             return
         self._rung.pop(client, None)
         if self._winner is None and not self._rung:

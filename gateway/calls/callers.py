@@ -60,7 +60,7 @@ class AppCaller(Caller):
 
     def gone(self, client: ClientId) -> None:
         """A client that this call is of vanished for good."""
-        self.room.end(Ending(Reason.NETWORK_LOST, Party.CALLER))
+        self.over(Ending(Reason.NETWORK_LOST, Party.CALLER))
 
     def tell(self, event: AppEvent) -> None:
         if self._introduced:

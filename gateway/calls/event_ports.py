@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from gateway.calls.record import Acceptance, CallRecord
@@ -80,6 +80,8 @@ def told(r: CallRecord) -> dict[str, Any]:
         "duration_s": round(r.duration_s, 3),
         "reason": None if r.reason is None else str(r.reason),
         "ended_by": None if r.ended_by is None else str(r.ended_by),
+        "group": r.group,
+        "changes": [asdict(change) for change in r.changes] or None,
     }
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +40,8 @@ class Incoming(AppEvent):
     expires: float
     placed_by: Literal["server"] | None = None
     """``server``: the gateway's owner calls both, and ``caller`` is rung once this side accepts."""
+    group: Sequence[Address] = ()
+    """Who is in the call already, where that is a group or would be one."""
 
     def params(self) -> dict[str, Any]:
         who: dict[str, Any] = {"address": str(self.caller), "name": self.caller_name}
@@ -50,6 +52,8 @@ class Incoming(AppEvent):
             out["thread"] = self.thread
         if self.placed_by is not None:
             out["placed_by"] = self.placed_by
+        if self.group:
+            out["group"] = [str(address) for address in self.group]
         return out
 
 
@@ -95,6 +99,50 @@ class Held(AppEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Muted(AppEvent):
     METHOD: ClassVar[str] = "call.muted"
+    call: CallId
+    by: Address
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined(AppEvent):
+    METHOD: ClassVar[str] = "call.joined"
+    call: CallId
+    address: Address
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left(AppEvent):
+    """``reason`` is told to whoever asked for somebody who did not come."""
+
+    METHOD: ClassVar[str] = "call.left"
+    call: CallId
+    address: Address
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whispering(AppEvent):
+    """``to`` is ``None`` when they speak to all again."""
+
+    METHOD: ClassVar[str] = "call.whispering"
+    call: CallId
+    by: Address
+    to: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening(AppEvent):
+    METHOD: ClassVar[str] = "call.listening"
+    call: CallId
+    by: Address
+    listening: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutedAll(AppEvent):
+    METHOD: ClassVar[str] = "call.muted_all"
     call: CallId
     by: Address
     muted: bool

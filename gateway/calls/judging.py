@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -22,6 +22,7 @@ from gateway.routing.numbers import country_of
 from gateway.routing.targets import Group, NoRoute, Target, Telephone
 from gateway.values import (
     Address,
+    CallId,
     NumberClass,
     Principal,
     Reason,
@@ -81,18 +82,29 @@ class Occupancy:
 
     def __init__(self) -> None:
         self._calls: Counter[Address] = Counter()
+        self._in: dict[CallId, list[Address]] = {}
 
     def calls(self, person: Address) -> int:
         return self._calls[person]
 
     def enter(self, call: Call) -> None:
-        self._calls.update(_people_in(call))
+        people = self._in[call.id] = list(_people_in(call))
+        self._calls.update(people)
 
     def leave(self, call: Call) -> None:
-        for person in _people_in(call):
-            self._calls[person] -= 1
-            if self._calls[person] <= 0:
-                del self._calls[person]
+        for person in self._in.pop(call.id, ()):
+            self._out(person)
+
+    def left(self, call: Call, person: Address) -> None:
+        """The call goes on without this one."""
+        if person in self._in.get(call.id, ()):
+            self._in[call.id].remove(person)
+            self._out(person)
+
+    def _out(self, person: Address) -> None:
+        self._calls[person] -= 1
+        if self._calls[person] <= 0:
+            del self._calls[person]
 
 
 class Judging:
@@ -119,6 +131,24 @@ class Judging:
         verdict = replace(found.verdict, reason=Reason.UNAVAILABLE, text="")
         terms = replace(found.terms, silent=True)
         return replace(found, verdict=verdict, terms=terms, silent=_silent(asked, verdict))
+
+    async def addition(self, asked: Asked, others: Sequence[Asked]) -> Judgement:
+        """As a call of the one who asks for it, and of ``others``, who are in the call already."""
+        found = await self.judge(asked)
+        for other in others:
+            if not found.verdict.allowed:
+                break
+            theirs = await self.judge(replace(other, target=found.target))
+            if theirs.verdict.rule == OWN_BLOCK:
+                # whom another has blocked is no business of the one who asks
+                verdict = replace(theirs.verdict, reason=Reason.UNAVAILABLE, text="")
+                terms = replace(found.terms, silent=True)
+                return replace(found, verdict=verdict, terms=terms, silent=_silent(other, verdict))
+            longest_s = min(found.terms.longest_s, theirs.terms.longest_s)
+            terms = replace(found.terms, longest_s=longest_s, silent=theirs.terms.silent)
+            silent = found.silent | theirs.silent
+            found = replace(theirs, terms=terms, silent=silent)
+        return found
 
     async def judge(self, asked: Asked) -> Judgement:
         """``GatewayError`` where the facts cannot be had.
@@ -213,7 +243,8 @@ class Judging:
         return Attempt(
             caller=asked.caller,
             callee=callee,
-            caller_calls=load.caller,
+            # who adds another to a call makes no further call
+            caller_calls=load.caller - 1 if asked.means == "added" else load.caller,
             callee_calls=0 if isinstance(callee, ServiceAddress) else load.callee,
             all_calls=load.all,
             draining=load.draining,
@@ -261,8 +292,13 @@ def _silent(asked: Asked, verdict: Verdict) -> frozenset[Address]:
 
 
 def _people_in(call: Call) -> tuple[Address, ...]:
-    """Whoever does not notice a call is not in it: blocked callers cannot keep a line busy."""
+    """Whoever does not notice a call is not in it: blocked callers cannot keep a line busy.
+
+    Who adds another to a call is in that one already.
+    """
     caller, callee = call.identities
+    if call.record.group is not None:
+        return () if call.terms.silent else (callee.person,)
     return (caller.person,) if call.terms.silent else (caller.person, callee.person)
 
 

@@ -15,7 +15,9 @@ from gateway.calls.events import Ended
 from gateway.calls.judging import Asked, Judgement, Judging, Load, Occupancy
 from gateway.calls.opening import opened
 from gateway.calls.outside import Outside
+from gateway.calls.ports import WorkerLease
 from gateway.calls.record import CallRecord
+from gateway.errors import NoCapacity
 from gateway.policy.chain import Verdict
 from gateway.values import Address, CallId, Client, Party, Reason
 
@@ -74,15 +76,23 @@ class Making:
         call = CallId(self._new_id())
         return opened(self._outside, call, asked, caller_name, thread, verdict)
 
-    async def make(self, record: CallRecord, found: Judgement, trunk: str | None = None) -> Call:
-        """A call with a worker lent to it; it is counted from now until it is gone."""
-        legs = self.directory.legs(found.target)
+    async def make(
+        self,
+        record: CallRecord,
+        found: Judgement,
+        trunk: str | None = None,
+        beside: Call | None = None,
+    ) -> Call:
+        """A call with a worker lent to it; it is counted from now until it is gone.
+
+        ``beside``: in the worker of that call, which it is to add its callee to.
+        """
         call = Call(self._outside, record, self._gone, found.terms)
         call.trunk = trunk
         self._waiting += 1
         self._occupancy.enter(call)
         try:
-            call.set_out(await self._outside.pool.lend(record.call, legs, call.legs))
+            call.set_out(await self._lease(call, found, beside))
         except BaseException:
             self._occupancy.leave(call)
             self._outside.meters.call_ended(record.direction, Reason.GATEWAY_ERROR, 0)
@@ -92,6 +102,22 @@ class Making:
             self._tell_if_empty()
         self.calls[call.id] = call
         return call
+
+    async def _lease(self, call: Call, found: Judgement, beside: Call | None) -> WorkerLease:
+        legs = self.directory.legs(found.target)
+        if beside is None:
+            settings = self._outside.settings
+            spare = settings.group_room if settings.groups else 0
+            return await self._outside.pool.lend(call.id, legs, call.legs, spare)
+        share = beside.lease.share(legs - 1, call.legs)
+        if share is None:
+            raise NoCapacity("the worker of this call has no room for another")
+        return share
+
+    def left(self, call: Call, address: Address) -> None:
+        """A group goes on without this one, who may be called again."""
+        trunk = call.trunk if address == call.record.caller else None
+        self._occupancy.left(call, self._outside.identities.of(address, trunk).person)
 
     def _gone(self, call: Call) -> None:
         del self.calls[call.id]

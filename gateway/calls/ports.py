@@ -132,6 +132,9 @@ class WorkerLease(Protocol):
         For early media: a far end that is to be heard before it has accepted.
         """
 
+    async def unlisten(self, source: LegId, sink: LegId) -> None:
+        """``sink`` hears ``source`` no longer; the other way stays as it is."""
+
     async def mute(self, leg: LegId, muted: bool) -> None:
         """What this leg says is (not) heard by the others."""
 
@@ -170,13 +173,19 @@ class WorkerLease(Protocol):
     def widen(self, legs: int) -> bool:
         """Room for so many legs more; ``False`` where the worker has none."""
 
+    def share(self, legs: int, events: LegEvents) -> WorkerLease | None:
+        """For another call that joins this one, in the same worker; ``None``: it has no room."""
+
     async def release(self) -> None:
         """Give the share back; closes what is left of its legs.  Idempotent."""
 
 
 class MediaPool(Protocol):
-    async def lend(self, call: CallId, legs: int, events: LegEvents) -> WorkerLease:
-        """A share of a worker with room for ``legs`` legs; ``NoCapacity`` when none is left."""
+    async def lend(self, call: CallId, legs: int, events: LegEvents, spare: int = 0) -> WorkerLease:
+        """A share of a worker with room for ``legs`` legs; ``NoCapacity`` when none is left.
+
+        ``spare`` more, at most what a worker holds, are kept for ``share`` and ``widen``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +282,9 @@ class CallMeters(Protocol):
     def call_ended(self, direction: Direction, reason: Reason, duration_s: float) -> None:
         """``duration_s`` is 0 for a call that never connected."""
 
+    def group_began(self) -> None: ...
+    def group_joined(self) -> None: ...
+    def group_ended(self) -> None: ...
     def leg_began(self, kind: LegKind) -> None: ...
     def leg_ended(self, kind: LegKind) -> None: ...
     def leg_measured(self, before: LegStats, now: LegStats) -> None:
@@ -369,6 +381,18 @@ class DmCalls(Protocol):
 
     async def transfer(self, client: Client, call: CallId, to: Address) -> None:
         """Done when the target has answered and hears the other party; the client has left then."""
+
+    async def add(self, client: Client, call: CallId, to: Address) -> None:
+        """Done when another is being rung; whether they join comes as an event."""
+
+    async def whisper(self, client: Client, call: CallId, to: Address | None) -> None:
+        """Speak to one of a group alone, or to all again."""
+
+    async def listen(self, client: Client, call: CallId, listening: bool) -> None:
+        """Hear a group without being heard."""
+
+    async def mute_all(self, client: Client, call: CallId, muted: bool) -> None:
+        """Everybody but this client's person is heard no longer, or again."""
 
     def client_gone(self, client: ClientId) -> None:
         """The client did not come back in time; its calls end with ``network_lost``."""

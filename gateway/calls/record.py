@@ -16,6 +16,7 @@ Means = Literal[
     "service",
     "transfer",
     "pin",
+    "added",
 ]
 """By what act a side accepted the call."""
 
@@ -32,6 +33,23 @@ class Acceptance:
     at: float
     means: Means
     by: Address
+
+
+Doing = Literal["joined", "left", "whisper", "listen", "mute_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Of a group.  ``by`` and ``to`` are seats (``hearing.Seat``): no one is named here.
+
+    ``on`` is false where it ended.
+    """
+
+    at: float
+    what: Doing
+    by: str
+    to: str | None = None
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,10 @@ class CallRecord:
     per_call: float | None = None
     verdict: str | None = None
     """The rule of the policy that decided; ``allowed`` where none objected."""
+    group: CallId | None = None
+    """The call to which this one was to add its callee."""
+    changes: tuple[Change, ...] = ()
+    """Of the group that this call became, oldest first."""
 
     @property
     def duration_s(self) -> float:

@@ -12,6 +12,7 @@ from typing import Literal
 import structlog
 from twisted.internet.defer import CancelledError, Deferred
 
+from gateway.calls.adding import Adding
 from gateway.calls.call import Call
 from gateway.calls.callees import AppCallee
 from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
@@ -59,6 +60,7 @@ class CallRegistry:
         self._calls = self._making.calls
         self._judging = self._making.judging
         self._transfers = Transferring(self._making)
+        self._adding = Adding(self._making)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -151,7 +153,7 @@ class CallRegistry:
             reason = Reason.CANCELLED
         else:
             reason = Reason.COMPLETED
-        found.end(Ending(reason, Party(side)))
+        found.leave(side, Ending(reason, Party(side)))
 
     async def mute(self, client: Client, call: CallId, muted: bool) -> None:
         found, side = self._mine(client, call)
@@ -178,6 +180,22 @@ class CallRegistry:
         if not self._outside.settings.transfers:
             raise NotAllowed("transfers are switched off")
         await self._transfers.transfer(found, side, to)
+
+    async def add(self, client: Client, call: CallId, to: Address) -> None:
+        found, side = self._mine(client, call)
+        await self._adding.add(client, found, side, to)
+
+    async def whisper(self, client: Client, call: CallId, to: Address | None) -> None:
+        found, side = self._mine(client, call)
+        await self._adding.whisper(client, found, side, to)
+
+    async def listen(self, client: Client, call: CallId, listening: bool) -> None:
+        found, side = self._mine(client, call)
+        await self._adding.listen(found, side, listening)
+
+    async def mute_all(self, client: Client, call: CallId, muted: bool) -> None:
+        found, side = self._mine(client, call)
+        await self._adding.mute_all(client, found, side, muted)
 
     def client_gone(self, client: ClientId) -> None:
         for call in tuple(self._calls.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from gateway.calls.anchorage import Anchorage
@@ -51,6 +51,9 @@ class Room(Protocol):
     def thread(self) -> str | None: ...
     @property
     def ring_expires(self) -> float: ...
+    @property
+    def met(self) -> Sequence[Address]:
+        """Whom the callee would meet, where this call is to add it to a group."""
 
     def now(self) -> float: ...
     def run(self, what: str, work: Coroutine[Any, Any, Any]) -> None: ...
@@ -97,7 +100,8 @@ class CallSide(ABC):
         self.address = address
         self.leg: LegId | None = None
         self.media: LegMedia | None = None
-        self._remote_held = False
+        self.far_holds = False
+        """Whether its far end has put us on hold (RFC 3264 §8.4)."""
 
     @property
     def bridge_leg(self) -> LegId | None:
@@ -146,8 +150,8 @@ class CallSide(ABC):
 
     def on_media(self, leg: LegId, media: LegMedia) -> None:
         self.media = media
-        if media.remote_held != self._remote_held:
-            self._remote_held = media.remote_held
+        if media.remote_held != self.far_holds:
+            self.far_holds = media.remote_held
             self.room.held(self.side, media.remote_held)
         self.room.media_up(self.side)
 
@@ -171,6 +175,9 @@ class CallSide(ABC):
 
 class Caller(CallSide):
     """``answer`` is asked for once the callee has accepted and has media."""
+
+    has_no_leg = False
+    """It stands for nobody whom the callee could be connected with."""
 
     def __init__(self, room: Room, address: Address) -> None:
         super().__init__(room, Side.CALLER, address)

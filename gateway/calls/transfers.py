@@ -25,7 +25,11 @@ class Transfer:
     """
 
     def __init__(self, call: Call, side: Side, *, notify: bool) -> None:
-        if call.state is not State.CONNECTED or call.transfer is not None:
+        if (
+            call.state is not State.CONNECTED
+            or call.transfer is not None
+            or call.company is not None
+        ):
             raise WrongState("call.transfer", str(call.state))
         self._call = call
         self._side = side
@@ -75,7 +79,8 @@ class Transfer:
     async def into(self, other: Call, its_side: Side) -> None:
         """Join both calls past the side that is in both of them."""
         mine = self._call
-        if other.state is not State.CONNECTED or other.transfer is not None or other is mine:
+        elsewhere = other.transfer is not None or other.company is not None
+        if other.state is not State.CONNECTED or elsewhere or other is mine:
             raise WrongState("call.transfer", str(other.state))
         other.transfer = self
         here = joint(mine, self._side, other.at(its_side.other).address, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.media.leg import Leg, silence, transmit
+from gateway.media.leg import Leg, drain, silence, transmit
 
 
 class Bridge:
@@ -21,6 +21,8 @@ class Bridge:
         self._muted: set[str] = set()
         self._hushed: set[str] = set()
         self._joined: set[tuple[str, str]] = set()
+        self._with_media: set[str] = set()
+        self._drained: set[str] = set()
 
     def connect(self, a: str, b: str) -> None:
         """``a == b``: the leg hears itself."""
@@ -29,6 +31,10 @@ class Bridge:
 
     def listen(self, source: str, sink: str) -> None:
         self._ways.add((source, sink))
+        self._join()
+
+    def unlisten(self, source: str, sink: str) -> None:
+        self._ways.discard((source, sink))
         self._join()
 
     def disconnect(self, a: str, b: str) -> None:
@@ -47,12 +53,14 @@ class Bridge:
     def changed(self, leg: str) -> None:
         """The leg has a fresh media session: what was joined has to be joined again."""
         self._joined = {way for way in self._joined if leg not in way}
+        self._with_media.add(leg)
+        self._drained.discard(leg)
         self._join()
 
     def forget(self, leg: str) -> None:
         """The leg is over; PJSIP has taken its port off the bridge."""
-        self._muted.discard(leg)
-        self._hushed.discard(leg)
+        for kept in (self._muted, self._hushed, self._with_media, self._drained):
+            kept.discard(leg)
         self._ways = {way for way in self._ways if leg not in way}
         self._joined = {way for way in self._joined if leg not in way}
 
@@ -64,3 +72,8 @@ class Bridge:
         for a, b in wanted - self._joined:
             if transmit(self._legs[a], self._legs[b]):
                 self._joined.add((a, b))
+        unheard = self._with_media - {source for source, _ in self._joined}
+        self._drained |= {leg for leg in unheard - self._drained if drain(self._legs[leg], True)}
+        for leg in self._drained - unheard:
+            drain(self._legs[leg], False)
+        self._drained &= unheard

@@ -94,6 +94,13 @@ class Listen(Command):
     errors = _ERRORS
 
 
+class Unlisten(Command):
+    """One leg hears another no longer; the other way stays as it is."""
+
+    arguments = [(b"source", Unicode()), (b"sink", Unicode())]
+    errors = _ERRORS
+
+
 class Mute(Command):
     arguments = [_LEG, (b"muted", Boolean())]
     errors = _ERRORS

@@ -143,6 +143,10 @@ class Endpoint:
         self._library.libHandleEvents(0)
         self._rest()
 
+    def nobody(self) -> Any:
+        """The port of the null device."""
+        return self._library.audDevManager().getPlaybackDevMedia() if self._clock_runs else None
+
     def media_wanted(self, leg: str, wanted: bool) -> None:
         """Run the bridge's clock while any leg has media, and a little longer.
 

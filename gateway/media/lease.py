@@ -20,11 +20,15 @@ _NOT_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Lease:
-    def __init__(self, worker: WorkerProcess, sip: HostPort, legs: int, events: LegEvents) -> None:
+    def __init__(
+        self, worker: WorkerProcess, sip: HostPort, legs: int, events: LegEvents, spare: int = 0
+    ) -> None:
+        """``spare`` of the legs are kept for those who join later."""
         self.worker: WorkerId = worker.id
         self.sip = sip
         self._process = worker
         self._legs = legs
+        self._spare = spare
         self._events = events
         self._open: set[LegId] = set()
         self._releasing = self._released = False
@@ -113,6 +117,9 @@ class Lease:
     async def listen(self, source: LegId, sink: LegId) -> None:
         await self._ask(c.Listen, source=source, sink=sink)
 
+    async def unlisten(self, source: LegId, sink: LegId) -> None:
+        await self._ask(c.Unlisten, source=source, sink=sink)
+
     async def mute(self, leg: LegId, muted: bool) -> None:
         await self._ask(c.Mute, leg=leg, muted=muted)
 
@@ -153,10 +160,28 @@ class Lease:
         await self._ask(c.Notify, leg=leg, code=code, text=text, final=final)
 
     def widen(self, legs: int) -> bool:
-        if self._released or self._process.ended or self._process.free < legs:
+        if not self._has_room(legs):
             return False
         self._process.widened(legs)
         self._legs += legs
+        return True
+
+    def share(self, legs: int, events: LegEvents) -> Lease | None:
+        if not self._has_room(legs):
+            return None
+        return Lease(self._process, self.sip, legs, events)
+
+    def _has_room(self, legs: int) -> bool:
+        """Whether so many can be begun now; what was spared for it is there to be taken then."""
+        if self._released or self._process.ended:
+            return False
+        spared = min(self._spare, legs)
+        self._process.narrowed(spared)
+        if self._process.free < legs:
+            self._process.narrowed(-spared)
+            return False
+        self._spare -= spared
+        self._legs -= spared
         return True
 
     async def release(self) -> None:

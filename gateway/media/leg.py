@@ -158,6 +158,10 @@ class Leg:
         except pj.Error:
             return None
 
+    def nobody(self) -> Any:
+        """The bridge's own clock, which hears and drops."""
+        return self._endpoint.nobody()
+
     def hold(self, held: bool) -> None:
         """Re-INVITE with ``sendonly``, or ``sendrecv`` again."""
         if held == self._held:
@@ -472,8 +476,20 @@ def silence(source: Leg, sink: Leg) -> None:
     _bridged(source, sink, on=False)
 
 
+def drain(leg: Leg, on: bool) -> bool:
+    """Read what comes from a leg, for nobody.
+
+    PJSIP reads a jitter buffer for listeners alone: one that nobody hears would fill up, and be
+    half a second late from when somebody does.
+    """
+    return _joined(leg.audio(), leg.nobody(), on)
+
+
 def _bridged(source: Leg, sink: Leg, *, on: bool) -> bool:
-    a, b = source.audio(), sink.audio()
+    return _joined(source.audio(), sink.audio(), on)
+
+
+def _joined(a: Any, b: Any, on: bool) -> bool:
     if a is None or b is None:
         return False
     try:

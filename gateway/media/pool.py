@@ -112,7 +112,9 @@ class Pool:
 
     # -- ports.MediaPool
 
-    async def lend(self, call: CallId, legs: int, events: LegEvents) -> Lease:
+    async def lend(self, call: CallId, legs: int, events: LegEvents, spare: int = 0) -> Lease:
+        spare = max(0, min(spare, self._settings.legs_per_worker - legs))
+        legs += spare
         worker = self._choose(legs)
         if worker is None:
             if not self._worth_waiting(legs):
@@ -132,7 +134,7 @@ class Pool:
                     self._waiting.remove(entry)
         if worker.sip is None:
             raise NoCapacity("the media worker is not ready")
-        lease = Lease(worker, worker.sip, legs, events)
+        lease = Lease(worker, worker.sip, legs, events, spare)
         log.debug("worker_lent", call=call, worker=worker.id, legs=legs, taken=worker.taken)
         self.tend()
         return lease

@@ -306,6 +306,10 @@ class WorkerProcess(ProcessProtocol):
         self._begun.begin(self._reactor.seconds(), legs)
         self._pool.worker_changed(self)
 
+    def narrowed(self, legs: int) -> None:
+        """A lease gives up so many legs that it has not begun."""
+        self.taken -= legs
+
     def given_back(self, events: LegEvents, legs: int, begun: set[LegId]) -> None:
         """A leg whose BYE is not answered yet goes on filling a place."""
         if events in self._leases:

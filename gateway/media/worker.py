@@ -306,6 +306,11 @@ class Worker(AMP):
         self._bridge.listen(source, sink)
         return {}
 
+    @c.Unlisten.responder
+    def unlisten(self, source: str, sink: str) -> dict[str, Any]:
+        self._bridge.unlisten(source, sink)
+        return {}
+
     @c.Mute.responder
     def mute(self, leg: str, muted: bool) -> dict[str, Any]:
         self._leg(leg)

@@ -75,6 +75,12 @@ class Metrics(ProductMetrics):
             buckets=DURATION_S,
             registry=r,
         )
+        self._groups = Gauge(
+            "dmgw_groups_active", "Calls that others have been added to.", registry=r
+        )
+        self._joins = Counter(
+            "dmgw_group_joins", "People who were added to a call and came.", registry=r
+        )
         self._legs = Gauge("dmgw_legs_active", "Open legs.", ("kind",), registry=r)
         self._workers = Gauge("dmgw_workers", "Media workers.", ("state",), registry=r)
         self._requests = Counter(
@@ -196,6 +202,15 @@ class Metrics(ProductMetrics):
     def call_began(self, direction: Direction) -> None:  # by direction when ended
         self._active.inc()
         self.reached(direction, "invited")
+
+    def group_began(self) -> None:
+        self._groups.inc()
+
+    def group_joined(self) -> None:
+        self._joins.inc()
+
+    def group_ended(self) -> None:
+        self._groups.dec()
 
     def call_connected(self, direction: Direction, setup_s: float) -> None:
         self._setup.observe(setup_s)

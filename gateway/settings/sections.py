@@ -179,6 +179,13 @@ class CallsSection(Section):
     calls_per_user: Annotated[int, Field(ge=1)] = 4
     setup_s: Seconds = Field(10, description="for both media to stand, once both have accepted")
     transfers: bool = Field(True, description="softphones' REFER and call.transfer are taken")
+    groups: bool = Field(True, description="call.add is taken, as far as a worker has legs")
+    group_room: Annotated[int, Field(ge=0, le=62)] = Field(
+        0, description="legs that a worker keeps free for each call that may become a group"
+    )
+    moderator_groups: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        (), description="whose members moderate groups that they are in, beside who called"
+    )
 
 
 class MediaSection(Section):

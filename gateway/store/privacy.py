@@ -31,8 +31,10 @@ from gateway.store.schema import (
 )
 
 _KEY: Final = "erasure"
-_HIDDEN: Final = frozenset({"digest", "held_until", "caller_hid", "callee_hid", "frozen"})
-"""What is the gateway's own business: a PIN's digest, another's view."""
+_HIDDEN: Final = frozenset(
+    {"digest", "held_until", "caller_hid", "callee_hid", "frozen", "changes"}
+)
+"""What is the gateway's own business or another's: a PIN's digest, a whisper."""
 _TIMES_OF_OTHERS: Final = frozenset({"verdict", "per_minute", "per_call"})
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import Row, Select, literal, or_, select, tuple_
 
-from gateway.calls.record import Acceptance, CallRecord
+from gateway.calls.record import Acceptance, CallRecord, Change
 from gateway.calls.server_ports import RecordFilter, RecordPage
 from gateway.store import cursor
 from gateway.store.database import Database
@@ -81,6 +82,8 @@ def record_of(row: Row[Any]) -> CallRecord:
         per_minute=row.per_minute,
         per_call=row.per_call,
         verdict=row.verdict,
+        group=None if row.group_call is None else CallId(row.group_call),
+        changes=tuple(Change(**c) for c in json.loads(row.changes or "[]")),
     )
 
 

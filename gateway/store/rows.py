@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row
@@ -42,6 +44,8 @@ def row_of(r: CallRecord) -> dict[str, Any]:
         "verdict": r.verdict,
         "per_minute": r.per_minute,
         "per_call": r.per_call,
+        "group_call": r.group,
+        "changes": json.dumps([asdict(c) for c in r.changes]) if r.changes else None,
         **_acceptance("caller", r.caller_accepted),
         **_acceptance("callee", r.callee_accepted),
     }

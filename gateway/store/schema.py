@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0012"
+HEAD = "0014"
 """The newest migration."""
 
 metadata = MetaData()
@@ -39,6 +39,9 @@ calls = Table(
     Column("caller_hid", Boolean, nullable=False, server_default=false()),
     Column("callee_hid", Boolean, nullable=False, server_default=false()),
     Column("verdict", String(32)),
+    Column("group_call", String(64)),
+    # of a group: a JSON list of objects, as record.Change has them
+    Column("changes", Text),
 )
 Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
 Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)

@@ -99,7 +99,7 @@ async def test_json_rpc_errors(started: Started) -> None:
     assert (await client.answer(None))["error"]["code"] == -32700
     client.say([])
     await client.frames.expect(lambda m: m.get("error", {}).get("code") == -32600, "-32600")
-    for method in ("call.add", "contacts.add", "settings.put", "session.close", "x"):
+    for method in ("call.join", "contacts.add", "settings.put", "session.close", "x"):
         assert (await client.ask(method))["error"]["code"] == -32601
     wrong = await client.ask("call.dtmf", {"call": "c1", "digits": "x", "more": 1})
     assert wrong["error"]["code"] == -32602

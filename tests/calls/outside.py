@@ -66,6 +66,7 @@ class Lease:
         self.failing: dict[str, GatewayError] = {}
         self.released = False
         self.wide = True
+        self.shares: list[Lease] = []
         self.connecting: Deferred[None] | None = None
         self.known: set[LegId] = set()
 
@@ -92,6 +93,13 @@ class Lease:
         self._do("widen", legs)
         return self.wide
 
+    def share(self, legs: int, events: LegEvents) -> Lease | None:
+        self._do("share", legs)
+        if not self.wide:
+            return None
+        self.shares.append(Lease(self.log, events))
+        return self.shares[-1]
+
     async def answer(self, leg: LegId, code: int, text: str = "") -> None:
         self._do("answer", leg, code)
 
@@ -114,6 +122,9 @@ class Lease:
 
     async def listen(self, source: LegId, sink: LegId) -> None:
         self._do("listen", source, sink)
+
+    async def unlisten(self, source: LegId, sink: LegId) -> None:
+        self._do("unlisten", source, sink)
 
     async def mute(self, leg: LegId, muted: bool) -> None:
         self._do("mute", leg, muted)
@@ -271,6 +282,7 @@ class World:
         self.online: dict[str, list[Client]] = {}
         self.bindings: dict[str, list[Contact]] = {}
         self.lease: Lease | None = None
+        self.leases: dict[str, Lease] = {}
         self.full = False
         self.save_gate: Deferred[None] | None = None
         self.book = Book()
@@ -344,12 +356,21 @@ class World:
     def legs(self) -> LegEvents:
         return self.worker.events
 
+    def legs_of(self, call: str) -> LegEvents:
+        """Of a call, also of one that shares another's worker."""
+        for lease in self.leases.values():
+            for found in (lease, *lease.shares):
+                if found.events._call == call:  # type: ignore[attr-defined]
+                    return found.events
+        raise AssertionError(f"no legs of {call}")
+
     # ports
 
-    async def lend(self, call: CallId, legs: int, events: LegEvents) -> Lease:
+    async def lend(self, call: CallId, legs: int, events: LegEvents, spare: int = 0) -> Lease:
         if self.full:
             raise NoCapacity("no worker")
         self.lease = Lease(self.log, events)
+        self.leases[call] = self.lease
         return self.lease
 
     def path_for(self, call: CallId, leg: LegId, offer: str) -> Path:
@@ -410,6 +431,15 @@ class World:
 
     def call_ended(self, direction: object, reason: object, duration_s: float) -> None:
         self.metered.append(f"ended {reason} {duration_s:g}")
+
+    def group_began(self) -> None:
+        self.metered.append("group")
+
+    def group_joined(self) -> None:
+        self.metered.append("joined")
+
+    def group_ended(self) -> None:
+        self.metered.append("group over")
 
     def leg_began(self, kind: object) -> None:
         self.metered.append(f"+{kind}")

@@ -363,3 +363,26 @@ async def test_audio_sounds_whole(scene: Scene) -> None:
     signal = await listen(b, 3)
     assert audio.seconds_of(signal, 700, RATE) > 2.8
     assert audio.longest_gap_ms(signal, 700, RATE) <= 60
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_was_not_heard_for_a_while_is_heard_without_delay(scene: Scene) -> None:
+    """What came meanwhile is not kept for later, also of one whom a fresh offer has moved."""
+    lease = await scene.lend(2)
+    a, _ = await scene.app_leg(lease, "a", 700)
+    b, _ = await scene.app_leg(lease, "b", None)
+    await lease.connect(A, B)
+    await hears(b, 700)
+    for wait in ("muted", "after a fresh offer"):
+        await lease.mute(A, True)
+        if wait != "muted":
+            await lease.reoffer(A, plain_offer(a))
+        await pause(2)
+        await lease.mute(A, False)
+        a.say(1500)
+        since = b.mark()
+        await pause(0.6)
+        soon = b.audio(since)[round(0.25 * RATE) : round(0.45 * RATE)]
+        old, new = (audio.power(soon, hz, RATE) for hz in (700, 1500))
+        assert new > 100 * old, f"{wait}: after 250 ms {old} of what was said before, {new} of now"
+        a.say(700)

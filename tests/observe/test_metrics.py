@@ -23,6 +23,8 @@ from tests.peers.waiting import reactor
 
 NAMES = {
     "dmgw_calls_active": ("gauge", set()),
+    "dmgw_groups_active": ("gauge", set()),
+    "dmgw_group_joins_total": ("counter", set()),
     "dmgw_calls_total": ("counter", {"direction", "reason"}),
     "dmgw_call_setup_seconds": ("histogram", set()),
     "dmgw_call_duration_seconds": ("histogram", set()),

@@ -23,7 +23,7 @@ from gateway.api.operation import (
 )
 from gateway.api.problems import Refused
 from gateway.calls.event_ports import CallState, told
-from gateway.calls.record import CallRecord
+from gateway.calls.record import CallRecord, Doing
 from gateway.calls.server_ports import RecordBook, RecordFilter, ServerCalls
 from gateway.errors import NoSuchCall
 from gateway.values import CallId, Direction, Party, Reason, UserAddress, parse_address
@@ -50,6 +50,16 @@ class CallParty(Shown):
     codec: str | None = None
 
 
+class CallChange(Shown):
+    """``by`` and ``to`` are ``caller``, ``callee``, or the call by which one was added."""
+
+    at: float
+    what: Doing
+    by: str
+    to: str | None = None
+    on: bool = True
+
+
 class Call(Shown):
     """Times are seconds since the epoch."""
 
@@ -66,6 +76,8 @@ class Call(Shown):
     duration_s: float = Field(0.0, description="of talk, of a call that has ended")
     reason: Reason | None = None
     ended_by: Party | None = None
+    group: str | None = Field(None, description="the call that this one was to add callee to")
+    changes: list[CallChange] | None = Field(None, description="of the group that it became")
 
     @classmethod
     def of(cls, r: CallRecord) -> Self:

@@ -19,6 +19,7 @@ from gateway.app.origins import Origins
 from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.pin_methods import PinMethods
+from gateway.app.relay import Relay
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
 from gateway.app.tokens import Tokens
@@ -148,7 +149,14 @@ class AppServer:
             tokens=Tokens(settings.app.token, (clock or reactor).seconds),
             sessions=sessions,
             methods=Methods(
-                calls, history, sessions, PinMethods(pins, reactor.seconds), reviews, people, passes
+                calls,
+                history,
+                sessions,
+                PinMethods(pins, reactor.seconds),
+                reviews,
+                people,
+                passes,
+                Relay(sessions, (clock or reactor).seconds) if settings.app.dev_login else None,
             ),
             seen=people.seen,
             origins=Origins(settings.http.allowed_origins),

@@ -11,6 +11,7 @@ from gateway.app import messages, rpc
 from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.pin_methods import PinMethods
+from gateway.app.relay import Relay
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.rpc import RpcFailure
 from gateway.app.session import Session
@@ -54,6 +55,7 @@ class Methods:
         reviews: ReviewMethods,
         people: PeopleMethods,
         passes: PassMethods,
+        relay: Relay | None = None,
     ) -> None:
         self._included = people.included
         self._calls = calls
@@ -82,6 +84,7 @@ class Methods:
             "pin.revoke": pins.revoke,
             **people.readers(),
             **passes.readers(),
+            **(relay.readers() if relay is not None else {}),
         }
 
     def take(self, session: Session, request: rpc.Request) -> None:

@@ -64,6 +64,7 @@ async def signed_in(chromium: Chromium, server: Server) -> Page:
     await page.until("document.querySelectorAll('#login-user option').length > 3", timeout_s=15)
     await page.evaluate("document.getElementById('login-user').value = 'alice'")
     await page.click("#login-button")
+    await page.click("#welcome-ok")
     await page.wait("[data-thread='sip:1001@dm.localhost']")
     return page
 
@@ -264,12 +265,16 @@ async def test_messages_addresses_and_signing_out(started: Started, chromium: Ch
     await page.click("#address-open")
     await page.until("document.getElementById('thread-address').textContent === '+4930123456'")
     assert server.history.asked[-1] == ("user:alice", None, 30, "tel:+4930123456", None)
+    assert await page.evaluate("document.getElementById('message-text').disabled")
+    await page.fill("#address-input", "bob")
+    await page.click("#address-open")
     await page.fill("#message-text", "<b>hello</b>")
     await page.click("#message-send")
     assert await page.text(".message p") == "<b>hello</b>"
     await page.fill("#address-input", "not an address!")
     await page.click("#address-open")
     await page.until("document.getElementById('address-error').textContent !== ''")
+    await page.click("#settings-button")
     await page.click("#logout-button")
     await page.wait("#login-button")
     blameless(page, server)

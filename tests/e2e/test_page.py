@@ -38,7 +38,7 @@ async def _signed_in(browser: Chromium, gateway: Gateway, user: str = "alice") -
     )
     await page.evaluate(f"() => {{ document.getElementById('login-user').value = '{user}'; }}")
     await page.click("#login-button")
-    await page.wait("#shell")
+    await page.click("#welcome-ok")
     await page.until("document.getElementById('connection').textContent === ''")
     return page
 

@@ -199,6 +199,18 @@ class Page:
         """Wait until an expression is true."""
         await self._ask("until", js=js, arg=arg, timeout_s=timeout_s)
 
+    async def look(self, width: int, height: int, scheme: str = "light") -> None:
+        """``scheme``: light or dark; motion is reduced."""
+        await self._ask("look", width=width, height=height, scheme=scheme)
+
+    async def offline(self, offline: bool) -> None:
+        """Without network, as the browser tells its pages; media of WebRTC goes on."""
+        await self._ask("offline", offline=offline)
+
+    async def press(self, key: str) -> None:
+        """A key, as the keyboard would: ``Tab``, ``Enter``, ``a``."""
+        await self._ask("press", key=key)
+
     async def screenshot(self, path: Path, full_page: bool = False) -> None:
         await self._ask("screenshot", path=str(path), full_page=full_page, timeout_s=15)
 

@@ -145,6 +145,13 @@ class Driver:
                     await asyncio.sleep(0.05)
             case "screenshot":
                 await page.screenshot(path=args["path"], full_page=args["full_page"])
+            case "look":
+                await page.set_viewport_size({"width": args["width"], "height": args["height"]})
+                await page.emulate_media(color_scheme=args["scheme"], reduced_motion="reduce")
+            case "offline":
+                await page.context.set_offline(args["offline"])
+            case "press":
+                await page.keyboard.press(args["key"])
             case "record":
                 return await page.evaluate("i => __record(i)", args["track"])
             case "recorded":

@@ -53,6 +53,13 @@ SIP_JS = Package(
     "tSqTcIgrOd2IhP/rd70JablvAp+fSfLSxO4hGNY6LkWRY1SKygTO7OtJEV/BQb8oIxtMRx0LE7nUF2MaqGbFzA==",
 )
 
+AXE = Package(
+    "axe-core",
+    "4.14.1",
+    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+)
+
 if __name__ == "__main__":
     PLACE.mkdir(parents=True, exist_ok=True)
-    SIP_JS.install()
+    for package in (SIP_JS, AXE):
+        package.install()

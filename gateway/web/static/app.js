@@ -10,7 +10,12 @@
  *   #incoming (dialog), #incoming-name, #incoming-accept, #incoming-decline, #incoming-error
  *   #call-screen [data-state, data-reason], #call-name, #call-status, #call-timer, #call-mute
  *   [aria-pressed], #call-keypad-button, #call-keypad [data-digit="5"], #call-digits (sent),
- *   #call-heard (keys the other pressed), #call-speaker, #call-hangup
+ *   #call-heard (keys the other pressed), #call-audio, #call-speaker, #call-microphone, #call-hangup, #call-hold,
+ *   #call-add, #call-transfer (#picker, #picker-input, #picker-ok), #call-minimise, #call-bar,
+ *   #call-return, #call-quality [data-grade], #call-parties [data-party]
+ *   #incoming-message, #incoming-texts; #rate [data-score], [data-tag], #rate-send
+ *   #feed-button, #feed-cards .post, #settings-button, #settings-body, #thread-favourite, #thread-more,
+ *   #menu-contact, #menu-block, #menu-report, #report [data-category], #welcome, #welcome-ok, #network
  *
  * For debugging, window.dmPage: `client` (DmClient), `call` (DmCall or null), `peerConnection`
  * and `remoteStream` of the call on the screen.
@@ -19,7 +24,11 @@
 import { CallView } from "./call-view.js";
 import { DmClient, DmError } from "./dm-call.js";
 import { $, dress, make } from "./dom.js";
+import { openFeed } from "./feed.js";
+import { wantNotices } from "./notices.js";
 import { unlock } from "./ring.js";
+import { SettingsView } from "./settings-view.js";
+import { askRating, pick, welcome } from "./sheets.js";
 import { Threads } from "./threads.js";
 import { errorText } from "./words.js";
 
@@ -27,6 +36,7 @@ const REMEMBERED = "dm-user";
 
 const threads = new Threads();
 const view = new CallView();
+const settings = new SettingsView();
 let client = null;
 let people = null;
 
@@ -103,17 +113,27 @@ async function signIn() {
 
 function showShell() {
   $("login").hidden = true;
-  $("shell").hidden = false;
+  $("shell").hidden = $("title").hidden = false;
   $("me-name").textContent = client.user.name;
   dress($("me-avatar"), client.user.name, client.user.address);
   threads.start(client, people);
+  welcome(wantNotices);
+}
+
+/** Show the feed or the settings, or with `null` the conversations. */
+function look(at) {
+  for (const id of ["feed", "settings"]) $(id).hidden = id !== at;
+  $("shell").classList.toggle("in-view", at !== null);
+  for (const id of ["feed", "settings"]) $(`${id}-button`).toggleAttribute("aria-current", id === at);
+  if (at) $(`${at}-title`).focus({ preventScroll: true });
 }
 
 function signOut() {
   sessionStorage.removeItem(REMEMBERED);
+  look(null);
   client?.stop();
   client = null;
-  $("shell").hidden = true;
+  $("shell").hidden = $("title").hidden = true;
   $("login").hidden = false;
   $("login-user").focus();
 }
@@ -129,6 +149,9 @@ function showConnection() {
     offline: "",
   }[client.state];
   $("shell").dataset.connection = client.state;
+  const lost = client.state === "reconnecting";
+  $("network").hidden = !lost;
+  $("network").textContent = lost ? "The network is gone. Calls go on as soon as it is back…" : "";
   if (client.state === "refused" && $("login").hidden) {
     signOut();
     $("login-error").textContent = errorText({ code: 4401 });
@@ -162,17 +185,36 @@ view.addEventListener("over", ({ detail: call }) => {
   const unanswered = ["no_answer", "cancelled", "unavailable"].includes(call.reason);
   if (call.direction === "in" && unanswered) threads.missed(call.peer.address);
 });
-view.addEventListener("closed", ({ detail }) => {
-  $("notice").textContent = detail;
+view.addEventListener("closed", ({ detail: { call, text } }) => {
+  $("notice").textContent = text;
   if (threads.current) $("call-button").focus({ preventScroll: true });
+  if (call?.connectedAt && call.id) askRating(call);
 });
+view.addEventListener("say", ({ detail: { address, text } }) => threads.say(address, text));
+view.choose = ({ title, verb }) => {
+  const { call } = view;
+  const people = threads.people([call.peer.address, ...call.others.keys()]);
+  return pick({ title, verb, people, domain: threads.domain });
+};
+threads.addEventListener("open", () => look(null));
+settings.addEventListener("logout", signOut);
+$("feed-button").addEventListener("click", () => {
+  openFeed();
+  look("feed");
+});
+$("settings-button").addEventListener("click", () => {
+  settings.open(client, threads.domain);
+  look("settings");
+});
+for (const back of document.querySelectorAll("[data-close]")) {
+  back.addEventListener("click", () => look(null));
+}
 
 $("login-form").addEventListener("submit", (event) => {
   event.preventDefault();
   unlock();
   signIn();
 });
-$("logout-button").addEventListener("click", signOut);
 $("call-button").addEventListener("click", callOut);
 window.addEventListener("pagehide", () => client?.stop());
 window.addEventListener("pageshow", (event) => {

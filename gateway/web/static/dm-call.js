@@ -5,6 +5,7 @@
  *                                            // reconnecting, displaced, refused
  *   client.addEventListener("incoming", e => e.detail.accept());   // a DmCall
  *   client.addEventListener("ended", …);     // the gateway says that a call is over, and recorded
+ *   client.addEventListener("event", …);     // every event as it comes: detail {method, params}
  *   await client.start();
  *   const call = client.call("sip:1001@dm.localhost", { thread: "…" });
  *   call.addEventListener("change", …);      // call.state, call.reason, call.error
@@ -58,11 +59,13 @@ export class DmClient extends EventTarget {
     this.iceServers = [];
     this.calls = new Map();
     this.online = () => this.#hurry();
+    this.changed = () => this.#networkChanged();
   }
 
   /** Sign in; resolves when the session is open, rejects when the token is refused. */
   start() {
     globalThis.addEventListener?.("online", this.online);
+    globalThis.navigator?.connection?.addEventListener?.("change", this.changed);
     return new Promise((resolve, reject) => {
       const settled = () => {
         if (this.state === "open") resolve(this.user);
@@ -78,6 +81,7 @@ export class DmClient extends EventTarget {
   /** Sign out; every call ends. */
   stop() {
     globalThis.removeEventListener?.("online", this.online);
+    globalThis.navigator?.connection?.removeEventListener?.("change", this.changed);
     clearTimeout(this.#retry);
     for (const call of [...this.calls.values()]) call.hangup();
     this.#forget("completed");
@@ -203,6 +207,11 @@ export class DmClient extends EventTarget {
     this.#connect();
   }
 
+  /** Another network: the socket may be dead without knowing, and media needs another path. */
+  #networkChanged() {
+    if (this.state === "open" && this.calls.size > 0) this.#hurry();
+  }
+
   #refuse(error) {
     this.refusal = error;
     const socket = this.#socket;
@@ -241,6 +250,7 @@ export class DmClient extends EventTarget {
   // -- events
 
   #event(method, params) {
+    this.dispatchEvent(new CustomEvent("event", { detail: { method, params } }));
     if (method === "call.ended") this.dispatchEvent(new CustomEvent("ended", { detail: params }));
     if (method === "session.displaced") {
       this.#become("displaced");
@@ -252,6 +262,7 @@ export class DmClient extends EventTarget {
         thread: params.thread,
         id: params.call,
         expires: params.expires,
+        group: params.group,
       });
       this.calls.set(call.id, call);
       this.dispatchEvent(new CustomEvent("incoming", { detail: call }));

@@ -11,10 +11,11 @@ export class MicrophoneError extends Error {
   }
 }
 
-/** The microphone's stream, or a MicrophoneError. */
-export async function microphone() {
+/** The microphone's stream, or a MicrophoneError; without `deviceId` the one the browser prefers. */
+export async function microphone(deviceId = null) {
   if (!navigator.mediaDevices) throw new MicrophoneError("insecure");
   const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  if (deviceId) audio.deviceId = { exact: deviceId };
   try {
     return await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
@@ -43,4 +44,24 @@ export async function gathered(pc, offer) {
     });
   }
   return pc.localDescription.sdp;
+}
+
+/** How loud a stream is, 0 to 1, asked for as often as wanted; `close` when done. */
+export function levelOf(stream) {
+  const context = new AudioContext();
+  const analyser = new AnalyserNode(context, { fftSize: 512 });
+  const source = context.createMediaStreamSource(stream);
+  source.connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  return {
+    get value() {
+      analyser.getFloatTimeDomainData(samples);
+      const power = samples.reduce((sum, x) => sum + x * x, 0) / samples.length;
+      return Math.min(1, Math.max(0, (10 * Math.log10(power + 1e-9) + 60) / 50));
+    },
+    close() {
+      source.disconnect();
+      context.close().catch(() => {});
+    },
+  };
 }

@@ -1,14 +1,17 @@
 /* One call of a DmClient (dm-call.js): its states, its microphone, its peer connection. */
 
-import { gathered, microphone } from "./dm-media.js";
+import { gathered, levelOf, microphone } from "./dm-media.js";
 
 /** One call. `state`: starting, inviting, ringing, incoming, accepting, accepted, connected, ended. */
 export class DmCall extends EventTarget {
   #client;
   #restarting = false;
+  #again = false;
+  #meter = null;
+  #deviceId = null;
   #lostTimer = 0;
 
-  constructor(client, { direction, peer, thread, id = null, expires = null }) {
+  constructor(client, { direction, peer, thread, id = null, expires = null, group = [] }) {
     super();
     this.#client = client;
     this.direction = direction;
@@ -22,7 +25,11 @@ export class DmCall extends EventTarget {
     this.error = null;
     this.muted = false;
     this.peerMuted = false;
-    this.held = false;
+    this.held = false; // by another
+    this.holding = false; // by us
+    this.others = new Map(group.map((address) => [address, address])); // of a group: address → name
+    this.silencedBy = null; // an address: a moderator has muted all
+    this.whisper = null; // { by, to }, addresses, while one speaks to one alone and we are one of them
     this.connectedAt = null; // by this browser's clock, in ms
     this.durationS = 0;
     this.quality = null;
@@ -96,6 +103,76 @@ export class DmCall extends EventTarget {
     this.#changed();
   }
 
+  /** Neither hears the other until we take it back; in a group, step out of it. */
+  async setHeld(held) {
+    await this.#client.request("call.hold", { call: this.id, held });
+    this.holding = held;
+    this.#changed();
+  }
+
+  /** Call another into this one; resolves when they are being called. */
+  add(address) {
+    return this.#client.request("call.add", { call: this.id, to: address });
+  }
+
+  /** Leave the call to another; resolves when they have answered. */
+  transfer(address) {
+    return this.#client.request("call.transfer", { call: this.id, to: address }, 75_000);
+  }
+
+  /** Speak to one of a group alone, or with `null` to all again. */
+  whisperTo(address) {
+    return this.#client.request("call.whisper", { call: this.id, to: address });
+  }
+
+  /** How it was: `score` 1 to 5, `tags` as the protocol names them. After the end. */
+  rate(score, tags = [], comment = "") {
+    const params = { call: this.id, score, ...(tags.length && { tags }), ...(comment && { comment }) };
+    return this.#client.request("call.feedback", params);
+  }
+
+  report(category, { comment = "", block = false } = {}) {
+    const params = { call: this.id, category, block, ...(comment && { comment }) };
+    return this.#client.request("call.report", params);
+  }
+
+  /** Speak into another microphone; without a call yet, into that one when it begins. */
+  async useMicrophone(deviceId) {
+    this.#deviceId = deviceId;
+    const sender = this.pc?.getSenders().find((s) => s.track?.kind === "audio");
+    if (!sender || this.over) return;
+    const stream = await microphone(deviceId);
+    if (this.over) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
+    const [track] = stream.getAudioTracks();
+    track.enabled = !this.muted;
+    track.onended = () => this.dispatchEvent(new Event("microphone-lost"));
+    await sender.replaceTrack(track);
+    for (const old of this.microphone.getTracks()) {
+      old.onended = null;
+      old.stop();
+    }
+    this.microphone = stream;
+    this.#meter?.close();
+    this.#meter = null;
+  }
+
+  /** How loud we speak, 0 to 1; 0 while muted. */
+  get level() {
+    if (!this.microphone || this.muted) return 0;
+    this.#meter ??= levelOf(this.microphone);
+    return this.#meter.value;
+  }
+
+  /** `good`, `fair` or `poor` by the worse of both ways (ITU-T G.107), or null: not known yet. */
+  get grade() {
+    if (!this.quality) return null;
+    const mos = Math.min(this.quality.sent.mos, this.quality.received.mos);
+    return mos >= 3.6 ? "good" : mos >= 2.8 ? "fair" : "poor";
+  }
+
   /** Send digits; resolves when the last one is sent. */
   dtmf(digits, durationMs = 160) {
     const params = { call: this.id, digits, duration_ms: durationMs };
@@ -133,6 +210,26 @@ export class DmCall extends EventTarget {
         if (!this.#isMine(params.by)) this.peerMuted = params.muted;
         this.#changed();
         break;
+      case "call.joined":
+        if (this.others.size === 0) this.others.set(this.peer.address, this.peer.name);
+        this.others.set(params.address, params.name ?? params.address);
+        this.dispatchEvent(new CustomEvent("party", { detail: { ...params, joined: true } }));
+        this.#changed();
+        break;
+      case "call.left":
+        this.others.delete(params.address);
+        if (this.whisper && [this.whisper.by, this.whisper.to].includes(params.address)) this.whisper = null;
+        this.dispatchEvent(new CustomEvent("party", { detail: { ...params, joined: false } }));
+        this.#changed();
+        break;
+      case "call.muted_all":
+        this.silencedBy = params.muted ? params.by : null;
+        this.#changed();
+        break;
+      case "call.whispering":
+        this.whisper = params.to ? { by: params.by, to: params.to } : null;
+        this.#changed();
+        break;
       case "call.dtmf":
         this.dispatchEvent(new CustomEvent("dtmf", { detail: params }));
         break;
@@ -160,16 +257,15 @@ export class DmCall extends EventTarget {
     this.#become("ended");
   }
 
-  /** The session came back over another socket: the media path may have to be found anew. */
+  /** The session came back, or the browser has another network: the path is found anew. */
   networkChanged() {
-    const state = this.pc?.connectionState;
-    if (state === "disconnected" || state === "failed") this.#restart();
+    this.#restart();
   }
 
   // -- media
 
   async #offer() {
-    this.microphone = await microphone();
+    this.microphone = await microphone(this.#deviceId);
     if (this.over) {
       this.#release();
       return null;
@@ -209,8 +305,9 @@ export class DmCall extends EventTarget {
   /** Find a new path (ICE restart, RFC 8445 §9) with a fresh offer. */
   async #restart() {
     const pc = this.pc;
-    if (!pc || this.#restarting || this.over || !this.id || this.#client.state !== "open") return;
-    if (pc.signalingState !== "stable") return;
+    if (!pc || this.over || !this.id || this.#client.state !== "open") return;
+    if (this.#restarting) this.#again = true;
+    if (this.#restarting || pc.signalingState !== "stable") return;
     this.#restarting = true;
     try {
       const sdp = await gathered(pc, await pc.createOffer({ iceRestart: true }));
@@ -220,11 +317,17 @@ export class DmCall extends EventTarget {
       if (pc.signalingState === "have-local-offer") await pc.setLocalDescription({ type: "rollback" });
     } finally {
       this.#restarting = false;
+      if (this.#again) {
+        this.#again = false; // the network has changed once more meanwhile
+        this.#restart();
+      }
     }
   }
 
   #release() {
     clearTimeout(this.#lostTimer);
+    this.#meter?.close();
+    this.#meter = null;
     for (const track of this.microphone?.getTracks() ?? []) {
       track.onended = null;
       track.stop();

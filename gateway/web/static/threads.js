@@ -1,9 +1,12 @@
 /* Conversations: who there is, what was written here, which calls there were. */
 
+import { addressOf, plain } from "./addresses.js";
 import { $, dress, icon, make } from "./dom.js";
-import { historyText, when } from "./words.js";
+import { askReport } from "./sheets.js";
+import { errorText, historyText, when } from "./words.js";
 
 const SECTIONS = [
+  ["favourites", "Favourites"],
   ["users", "People"],
   ["softphones", "Softphones"],
   ["services", "Services"],
@@ -15,9 +18,16 @@ export class Threads extends EventTarget {
   #threads = new Map();
   #domain = "";
   #current = null;
+  #blocked = new Set();
 
   constructor() {
     super();
+    $("thread-favourite").addEventListener("click", () => this.#favour());
+    $("thread-more").addEventListener("click", () => this.#more());
+    $("menu-contact").addEventListener("click", () => this.#contact());
+    $("menu-block").addEventListener("click", () => this.#block());
+    $("menu-report").addEventListener("click", () => this.#report());
+    $("menu-forget").addEventListener("click", () => this.#forget());
     $("thread-back").addEventListener("click", () => this.close());
     $("message-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -45,8 +55,130 @@ export class Threads extends EventTarget {
       }
     }
     if (!people) this.#add("services", "service:echo", "Echo");
+    client.addEventListener("event", ({ detail }) => {
+      if (detail.method === "thread.said") this.#said(detail.params);
+    });
     this.#list();
     this.close();
+    this.#contacts();
+  }
+
+  get domain() {
+    return this.#domain;
+  }
+
+  /** Who could be called, but for some: [{address, name}]. */
+  people(except = []) {
+    const all = [...this.#threads.values()].filter((t) => !t.address.startsWith("service:"));
+    return all.filter((t) => !except.includes(t.address));
+  }
+
+  async #contacts() {
+    try {
+      const { contacts } = await this.#client.request("contacts.list", {});
+      for (const { address, name, favourite } of contacts) {
+        const thread = this.#threads.get(address) ?? this.#add("others", address, name || plain(address));
+        thread.contact = true;
+        thread.favourite = favourite;
+      }
+      const { blocks } = await this.#client.request("blocks.list", {});
+      this.#blocked = new Set(blocks.map((b) => b.who));
+    } catch {
+      return; // without them the conversations are as they are
+    }
+    this.#list();
+    this.#head();
+  }
+
+  #head() {
+    const thread = this.#current;
+    if (!thread) return;
+    const star = $("thread-favourite");
+    star.hidden = $("thread-more").hidden = thread.address.startsWith("service:");
+    star.setAttribute("aria-pressed", String(Boolean(thread.favourite)));
+    const text = thread.address.startsWith("user:");
+    $("message-text").disabled = $("message-send").disabled = !text;
+    $("message-text").placeholder = text ? "Message" : "Calls only";
+  }
+
+  async #favour() {
+    const thread = this.#current;
+    await this.#ask("contacts.put", { address: thread.address, name: thread.name, favourite: !thread.favourite });
+    thread.contact = true;
+    thread.favourite = !thread.favourite;
+    this.#head();
+    this.#list();
+  }
+
+  #more() {
+    const thread = this.#current;
+    const blocked = this.#blocked.has(thread.address);
+    $("menu-title").textContent = thread.name;
+    $("menu-contact").textContent = thread.contact ? "Remove from contacts" : "Add to contacts";
+    $("menu-block").textContent = blocked ? "Unblock" : "Block";
+    $("menu-report").disabled = $("menu-forget").disabled = thread.calls.size === 0;
+    $("menu-error").textContent = "";
+    $("menu").showModal();
+  }
+
+  async #contact() {
+    const thread = this.#current;
+    const { address, name, contact } = thread;
+    if (contact) await this.#ask("contacts.remove", { address });
+    else await this.#ask("contacts.put", { address, name, favourite: false });
+    thread.contact = !contact;
+    thread.favourite = false;
+    this.#done();
+  }
+
+  async #block() {
+    const { address } = this.#current;
+    if (this.#blocked.has(address)) {
+      await this.#ask("blocks.remove", { who: address });
+      this.#blocked.delete(address);
+    } else {
+      await this.#ask("blocks.add", { who: address });
+      this.#blocked.add(address);
+    }
+    this.#done();
+  }
+
+  #report() {
+    $("menu").close();
+    const thread = this.#current;
+    const [last] = [...thread.calls.values()].sort((a, b) => b.at - a.at);
+    askReport(thread.name, async (category, block) => {
+      await this.#client.request("call.report", { call: last.call, category, block });
+      if (block) this.#blocked.add(thread.address);
+      $("notice").textContent = "Thank you. The report is with the people who look at them.";
+    });
+  }
+
+  async #forget() {
+    const thread = this.#current;
+    await this.#ask("history.delete", { calls: [...thread.calls.keys()].slice(0, 100) });
+    thread.calls.clear();
+    thread.next = undefined;
+    this.#done();
+    await this.#load(thread);
+  }
+
+  /** A request of the menu: what keeps it from being done is said there. */
+  async #ask(method, params) {
+    try {
+      return await this.#client.request(method, params);
+    } catch (error) {
+      const text = error.code === 4403 ? error.message : errorText(error);
+      $($("menu").open ? "menu-error" : "notice").textContent = text;
+      throw error;
+    }
+  }
+
+  #done() {
+    $("menu").close();
+    this.#head();
+    this.#list();
+    this.#draw();
   }
 
   nameOf(address) {
@@ -65,9 +197,12 @@ export class Threads extends EventTarget {
     $("shell").classList.add("in-thread");
     $("call-button").setAttribute("aria-label", `Call ${thread.name}`);
     $("notice").textContent = "";
+    this.dispatchEvent(new Event("open"));
+    this.#head();
     this.#list();
     this.#draw();
     this.#load(thread);
+    this.#texts(thread);
     // on a telephone the keyboard would cover what is to be read
     const first = matchMedia("(min-width: 720px)").matches ? "message-text" : "thread-name";
     $(first).focus({ preventScroll: true });
@@ -111,25 +246,55 @@ export class Threads extends EventTarget {
 
   #write(text) {
     if (!text || !this.#current) return;
-    this.#current.messages.push({ at: Date.now() / 1000, text });
     $("message-text").value = "";
-    this.#draw();
+    this.say(this.#current.address, text);
+  }
+
+  /** Send a message to somebody in the app. */
+  async say(address, text) {
+    const thread = this.#threads.get(address) ?? this.#add("others", address, plain(address));
+    const message = { at: Date.now() / 1000, text };
+    thread.messages.push(message);
+    if (thread === this.#current) this.#draw();
+    try {
+      await this.#client.request("thread.say", { to: address, text });
+    } catch {
+      message.failed = true; // also where the gateway brings no messages: an app has its own
+      if (thread === this.#current) this.#draw();
+    }
+  }
+
+  #said({ by, to, text, at }) {
+    const mine = by === this.#client.user.address;
+    const address = mine ? to : by;
+    const thread = this.#threads.get(address) ?? this.#add("others", address, plain(address));
+    thread.messages.push({ at, text, theirs: !mine });
+    if (thread === this.#current) this.#draw();
+    else if (!mine) {
+      thread.unread += 1;
+      this.#list();
+    }
+  }
+
+  async #texts(thread) {
+    if (thread.read || !thread.address.startsWith("user:")) return;
+    thread.read = true;
+    try {
+      const { texts } = await this.#client.request("thread.list", { with: thread.address });
+      const mine = this.#client.user.address;
+      thread.messages = texts.map(({ by, text, at }) => ({ at, text, theirs: by !== mine }));
+    } catch {
+      return;
+    }
+    if (thread === this.#current) this.#draw();
   }
 
   #openTyped(text) {
-    const address = this.#address(text);
+    const address = addressOf(text, this.#domain);
     $("address-error").textContent = address ? "" : "Write a name, 1001, +4930123456 or sip:1001@example.org";
     if (!address) return;
     $("address-input").value = "";
     this.open(address);
-  }
-
-  #address(text) {
-    if (/^(user|sip|tel|service):\S+$/.test(text)) return text;
-    if (/^\+[\d\s()./-]+$/.test(text)) return `tel:+${text.replace(/\D/g, "")}`;
-    if (/^[^\s@]+@[^\s@]+$/.test(text)) return `sip:${text}`;
-    if (/^\d+$/.test(text)) return `sip:${text}@${this.#domain}`;
-    return /^[\w.-]{1,64}$/.test(text) ? `user:${text.toLowerCase()}` : null;
   }
 
   async #load(thread, before = null) {
@@ -147,9 +312,10 @@ export class Threads extends EventTarget {
 
   #list() {
     const sections = SECTIONS.map(([section, title]) => {
-      const threads = [...this.#threads.values()].filter((t) => t.section === section);
+      const shown = (t) => (t.favourite ? "favourites" : t.section) === section;
+      const threads = [...this.#threads.values()].filter(shown);
       if (!threads.length) return null;
-      const heading = make("h3", { text: title });
+      const heading = make("h2", { text: title });
       return make("section", { children: [heading, ...threads.map((t) => this.#entry(t))] });
     });
     const focused = document.activeElement?.dataset?.thread;
@@ -167,7 +333,7 @@ export class Threads extends EventTarget {
     const button = make("button", { type: "button", className: "entry", "data-thread": thread.address });
     button.append(avatar, who);
     if (thread.unread) {
-      const label = `${thread.unread} missed`;
+      const label = `${thread.unread} new`;
       button.append(make("span", { className: "badge", text: String(thread.unread), "aria-label": label }));
     }
     if (thread === this.#current) button.setAttribute("aria-current", "true");
@@ -188,9 +354,14 @@ export class Threads extends EventTarget {
   }
 }
 
-function row({ at, item, text }) {
+function row({ at, item, text, theirs, failed }) {
   const time = make("time", { text: when(at), datetime: new Date(at * 1000).toISOString() });
-  if (!item) return make("li", { className: "message", children: [make("p", { text }), time] });
+  if (!item) {
+    const className = `message${theirs ? " theirs" : ""}${failed ? " failed" : ""}`;
+    const line = make("li", { className, children: [make("p", { text }), time] });
+    if (failed) line.append(make("p", { text: "Not delivered" }));
+    return line;
+  }
   const entry = make("li", {
     className: "history-item",
     "data-call": item.call,
@@ -200,9 +371,4 @@ function row({ at, item, text }) {
   });
   entry.append(icon("phone"), make("span", { text: historyText(item) }), time);
   return entry;
-}
-
-/** An address as people write it. */
-export function plain(address) {
-  return address.replace(/^user:/, "@").replace(/^(sip|tel|service):/, "");
 }

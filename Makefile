@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c conf/
 DEBIAN_PYTHON := $(if $(filter python3,$(PYTHON)),python3 python3-venv)
 RUN_PACKAGES := ca-certificates $(DEBIAN_PYTHON) rtpengine-daemon
 # libatomic1: what runs Chromium in tests is linked with it
-TEST_PACKAGES := $(RUN_PACKAGES) git baresip sip-tester secsipidx chromium libatomic1 nsd kamailio \
+TEST_PACKAGES := $(RUN_PACKAGES) git baresip sip-tester secsipidx chromium libatomic1 nsd kamailio kamailio-tls-modules \
     prometheus systemd nftables iproute2 postgresql
 
 .PHONY: help setup setup-test run test lint bench soak interop describe clean

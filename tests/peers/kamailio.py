@@ -15,7 +15,7 @@ log_stderror=yes
 fork=yes
 children=1
 auto_aliases=no
-disable_tcp=yes
+{transports}
 listen=udp:127.0.0.1:{port}
 alias="carrier.example"
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
@@ -30,6 +30,7 @@ loadmodule "registrar.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "auth.so"
+{tls}
 modparam("auth", "algorithm", "{algorithm}")
 modparam("tm", "fr_inv_timer", 60000)
 request_route {{
@@ -72,14 +73,42 @@ request_route {{
 """
 
 
+_TLS = """\
+loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{key}")
+modparam("tls", "ca_list", "{ca}")
+modparam("tls", "verify_certificate", 1)
+modparam("tls", "require_certificate", 1)
+"""
+
+
 class Carrier:
-    """``telephone`` is the number of the phone that is registered there without a password."""
+    """``telephone`` is the number of the phone that is registered there without a password.
+
+    ``papers`` are its certificate, its key, and the authority whose certificates it takes: with
+    them it is at ``tls_at`` as well, for those alone who show one.
+    """
 
     def __init__(
-        self, directory: Path, username: str, password: str, telephone: str, algorithm: str = "MD5"
+        self,
+        directory: Path,
+        username: str,
+        password: str,
+        telephone: str,
+        algorithm: str = "MD5",
+        papers: tuple[Path, Path, Path] | None = None,
     ) -> None:
         self.port = free_ports()
         self.at = f"127.0.0.1:{self.port}"
+        tls_port = free_ports()
+        self.tls_at = f"127.0.0.1:{tls_port}"
+        transports, tls = "disable_tcp=yes", ""
+        if papers is not None:
+            transports = f"enable_tls=yes\ntcp_children=1\nlisten=tls:{self.tls_at}"
+            certificate, key, ca = papers
+            tls = _TLS.format(certificate=certificate, key=key, ca=ca)
         config = directory / "kamailio.cfg"
         config.write_text(
             _CONFIG.format(
@@ -88,6 +117,8 @@ class Carrier:
                 password=password,
                 telephone=telephone,
                 algorithm=algorithm,
+                transports=transports,
+                tls=tls,
             )
         )
         command = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "64", "-M", "8"]

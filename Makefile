@@ -22,7 +22,7 @@ RUN_PACKAGES := ca-certificates $(DEBIAN_PYTHON) rtpengine-daemon
 TEST_PACKAGES := $(RUN_PACKAGES) git baresip sip-tester secsipidx chromium libatomic1 nsd kamailio kamailio-tls-modules \
     prometheus systemd nftables iproute2 postgresql
 
-.PHONY: help setup setup-test run test lint bench soak interop describe clean
+.PHONY: help setup setup-test run test lint bench soak interop flows describe clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -95,6 +95,9 @@ soak: setup-test ## 20 calls with session refreshes, five minutes, or ARGS="60" 
 
 interop: setup-test ## run the tests that meet real peers, and write docs/interop.md from them
 	@$(BIN)/python -m tests.interop </dev/null
+
+flows: setup-test ## play the main flows with real peers, and write docs/flows.md from what they sent
+	@$(BIN)/python -m tests.flows </dev/null
 
 describe: setup ## write docs/openapi.json and docs/openrpc.json anew
 	@$(BIN)/dm-gateway describe openapi >docs/openapi.json

@@ -27,6 +27,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
     The gate keeps order: who waits for the stage is not overtaken.
     """
+    if not hasattr(item.config, "cache"):  # nothing that processes share: there is but one
+        return (yield)
     place = item.config.cache.mkdir("stage")
     alone = item.get_closest_marker("alone") is not None
     with (place / "stage").open("a") as stage:

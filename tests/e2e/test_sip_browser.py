@@ -15,6 +15,7 @@ from tests import audio
 from tests.e2e.residue import nothing_left
 from tests.e2e.talk import assert_tone
 from tests.e2e.test_calls import hears
+from tests.edge.test_transports import Papers
 from tests.peers.app_client import AppClient
 from tests.peers.chromium import Chromium, Page
 from tests.peers.fixtures import SHARED, Cast
@@ -65,7 +66,7 @@ async def page(browser: Chromium, tmp_path: Path) -> AsyncIterator[Page]:
     (tmp_path / "index.html").write_text(PAGE)
     (tmp_path / "lib").symlink_to(SIP_JS.directory / "package" / "lib")
     port: Any = reactor.listenTCP(0, Site(File(str(tmp_path))), interface="127.0.0.1")
-    made = await browser.page(f"http://127.0.0.1:{port.getHost().port}/index.html")
+    made = await browser.page(f"http://127.0.0.1:{port.getHost().port}/index.html", any_ca=True)
     try:
         yield made
     finally:
@@ -73,16 +74,25 @@ async def page(browser: Chromium, tmp_path: Path) -> AsyncIterator[Page]:
         await port.stopListening()
 
 
-async def registered(cast: Cast, page: Page, *sets: str) -> Gateway:
+async def registered(cast: Cast, page: Page, papers: Papers | None) -> Gateway:
+    """Over a secure WebSocket, where there are papers."""
     port = free_ports()
     origin = str(await page.evaluate("() => location.origin"))
-    gateway = await cast.gateway(
-        *SHARED, f"sip.websocket={{port: {port}, allowed_origins: ['{origin}']}}", *sets
-    )
+    sets = [f"sip.websocket={{port: {port}, allowed_origins: ['{origin}']}}"]
+    if papers is not None:
+        certificate, key = papers.write("gateway", "127.0.0.1")
+        sets = [s.replace("{port", "{secure_port") for s in sets]
+        sets += [f"sip.tls={{certificate_file: {certificate}, key_file: {key}}}"]
+    gateway = await cast.gateway(*SHARED, *sets)
     await page.until("!!window.phone")
     await page.evaluate(
         "([s, u, p, d]) => phone(s, u, p, d)",
-        [f"ws://127.0.0.1:{port}", "1001", "secret1001", "dm.localhost"],
+        [
+            f"{'ws' if papers is None else 'wss'}://127.0.0.1:{port}",
+            "1001",
+            "secret1001",
+            "dm.localhost",
+        ],
     )
     await until(lambda: _bound(gateway), "the browser's registration")
     return gateway
@@ -90,7 +100,8 @@ async def registered(cast: Cast, page: Page, *sets: str) -> Gateway:
 
 def _bound(gateway: Gateway) -> bool:
     return any(
-        e.get("event") == "registered" and e.get("transport") == "ws" for e in gateway.log.seen
+        e.get("event") == "registered" and e.get("transport") in ("ws", "wss")
+        for e in gateway.log.seen
     )
 
 
@@ -102,9 +113,10 @@ async def both_hear(page: Page, mine: RtpStream, alice: AppClient, call: str) ->
     assert_tone(heard[rate // 2 :], rate, APP_HZ, 1, "the browser")
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 @pytest_twisted.ensureDeferred
-async def test_it_calls_and_is_called(cast: Cast, page: Page) -> None:
-    gateway = await registered(cast, page)
+async def test_it_calls_and_is_called(cast: Cast, page: Page, tmp_path: Path, secure: bool) -> None:
+    gateway = await registered(cast, page, Papers(tmp_path) if secure else None)
     alice = AppClient("alice")
     await alice.connect(gateway)
     await alice.open(gateway.token("alice"))

@@ -114,12 +114,15 @@ class Chromium:
             if late.active():
                 late.cancel()
 
-    async def page(self, url: str | None = None, bypass_csp: bool = False) -> Page:
+    async def page(
+        self, url: str | None = None, bypass_csp: bool = False, any_ca: bool = False
+    ) -> Page:
         """A page in a profile of its own; ``None`` opens an empty one on ``http://localhost``.
 
+        ``any_ca`` takes certificates of authorities that it does not know.
         Recording needs ``bypass_csp`` on a page whose policy forbids foreign scripts.
         """
-        number = await self.ask("page", timeout_s=10, bypass_csp=bypass_csp)
+        number = await self.ask("page", timeout_s=10, bypass_csp=bypass_csp, any_ca=any_ca)
         page = self._driver.told[number] = Page(self, number, self._directory)
         await page.open(url)
         return page

@@ -119,7 +119,7 @@ class Driver:
 
     async def command(self, do: str, args: dict[str, Any]) -> Any:
         if do == "page":
-            return await self._new_page(bool(args.get("bypass_csp")))
+            return await self._new_page(bool(args.get("bypass_csp")), bool(args.get("any_ca")))
         page = self.pages[args.pop("page")]
         timeout = args.pop("timeout_s", 5) * 1000
         match do:
@@ -163,8 +163,8 @@ class Driver:
                 raise ValueError(f"no command {do!r}")
         return None
 
-    async def _new_page(self, bypass_csp: bool) -> int:
-        context = await self.browser.new_context(bypass_csp=bypass_csp)
+    async def _new_page(self, bypass_csp: bool, any_ca: bool) -> int:
+        context = await self.browser.new_context(bypass_csp=bypass_csp, ignore_https_errors=any_ca)
         await context.add_init_script(HOOKS)
         page = await context.new_page()
         number = len(self.pages)

@@ -103,7 +103,8 @@ async def soak(cast: Cast, minutes: float) -> bool:
         "daemon.log_level=warning",
     )
     phone.server = (gateway.sip.host, gateway.sip.port)
-    run = Soak(cast, gateway, phone, await cast.client(gateway))
+    lasts = int(time.time() + 60 * minutes) + 3600
+    run = Soak(cast, gateway, phone, await cast.client(gateway, exp=lasts))
     for _ in range(CALLS):  # every part has been used once before the count begins
         await run.begin()
     while run.calls:

@@ -14,7 +14,7 @@ def described(document: str) -> str:
     """``openapi`` or ``openrpc``, as JSON."""
     nobody: Any = None  # nothing is asked of them
     if document == "openapi":
-        ports = Ports(nobody, nobody, nobody, nobody, nobody, nobody, nobody)
+        ports = Ports(nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody)
         made = openapi.document(operations(ports))
     else:
         made = openrpc.document()

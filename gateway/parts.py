@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from twisted.web.resource import Resource
 
+from gateway.app.jwks import KeyRing
+from gateway.app.revocations import RevokedTokens
+from gateway.app.sessions import Sessions
+from gateway.app.tokens import Tokens
 from gateway.calls.identity_ports import Attestor
 from gateway.errors import Unlocatable
 from gateway.observe.metrics import Metrics
-from gateway.settings import ApiSection, DnsSection, StirSection, Webhook
+from gateway.settings import ApiSection, DnsSection, Settings, StirSection, Webhook
 from gateway.store.database import Database
 from gateway.store.outbox import Outbox
+from gateway.store.revocations import RevocationStore
 from gateway.values import Hop
 
 if TYPE_CHECKING:
@@ -35,6 +41,7 @@ async def api(
     people: PeopleStore,
     reviews: ReviewStore,
     bans: BanStore,
+    revoked: RevokedTokens,
     reactor: Any,
     metrics: Metrics,
 ) -> Resource:
@@ -49,9 +56,38 @@ async def api(
     now = reactor.seconds
     answers = AnswerStore(database)
     await answers.forget_unfinished()
-    ports = Ports(calls, RecordStore(database), pins, people, reviews, bans, now)
+    ports = Ports(calls, RecordStore(database), pins, people, reviews, bans, revoked, now)
     access = Access(section.tokens, now)
     return Router(operations(ports), access, Repeats(answers, now), metrics, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who may sign in."""
+
+    tokens: Tokens
+    revoked: RevokedTokens
+
+    async def start(self) -> None:
+        await self.revoked.start()
+        await self.tokens.start()
+
+    async def stop(self) -> None:
+        await self.tokens.stop()
+        await self.revoked.stop()
+
+
+def entry(
+    settings: Settings, database: Database, sessions: Sessions, reactor: Any, metrics: Metrics
+) -> Entry:
+    """``CannotStart`` where the keys of tokens can never be used."""
+    section, ring = settings.app.token, None
+    if section.refreshed:
+        from gateway.app.jwks_source import source_of  # noqa: PLC0415
+
+        ring = KeyRing(section, source_of(section, reactor), reactor, metrics)
+    revoked = RevokedTokens(RevocationStore(database), sessions, reactor, metrics)
+    return Entry(Tokens(section, reactor.seconds, ring, revoked.covers), revoked)
 
 
 def couriers(

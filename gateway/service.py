@@ -159,6 +159,8 @@ class Service:
         self._engines = engines = Rtpengines(s.webrtc, s.media, PortBlocks(*for_engines), reactor)
         await life.start("rtpengine", engines.start, engines.stop)
         sessions = Sessions(s.app, reactor)
+        self._entry = entry = parts.entry(s, self._database, sessions, reactor, self.metrics)
+        await life.start("tokens", entry.start, entry.stop)
         pins = PinStore(self._database, s.dialin)
         people = PeopleStore(self._database, s.people, s.age)
         whose = Identities(s)
@@ -232,6 +234,7 @@ class Service:
             PassMethods(passes, sessions, s.passes, reactor.seconds),
             self.not_ready,
             pages,
+            entry.tokens,
             api=await self._api(calls, pins, people, bans),
         )
         await life.start("http", http.start, http.stop)
@@ -268,7 +271,7 @@ class Service:
     ) -> Resource | None:
         if not self.settings.api.tokens:
             return None
-        wired = (calls, pins, people, self._reviews, bans)
+        wired = (calls, pins, people, self._reviews, bans, self._entry.revoked)
         return await parts.api(
             self.settings.api, self._database, *wired, self._reactor, self.metrics
         )
@@ -334,6 +337,7 @@ class Service:
             why.append("the database does not take writes")
         if not self._pool.ready():
             why.append("no media worker is free")
+        why += self._entry.tokens.amiss()
         engines = self._engines
         if engines is not None and engines.all and not any(e.up for e in engines.all):
             why.append("no rtpengine answers")

@@ -10,9 +10,11 @@ from gateway.api.resources.calls import CallResource
 from gateway.api.resources.people import PeopleResource
 from gateway.api.resources.pins import PinResource
 from gateway.api.resources.reports import ReportResource
+from gateway.api.resources.revocations import RevocationResource
 from gateway.calls.people_ports import PeopleBook
 from gateway.calls.pin_ports import Pins
 from gateway.calls.review_ports import Bans, ReportQueue
+from gateway.calls.revocation_ports import Revocations
 from gateway.calls.server_ports import RecordBook, ServerCalls
 
 
@@ -26,6 +28,7 @@ class Ports:
     people: PeopleBook
     reports: ReportQueue
     bans: Bans
+    revocations: Revocations
     now: Callable[[], float]
 
 
@@ -35,4 +38,5 @@ def operations(ports: Ports) -> tuple[Operation, ...]:
         *PinResource(ports.pins, ports.now).operations(),
         *PeopleResource(ports.people, ports.now).operations(),
         *ReportResource(ports.reports, ports.bans, ports.now).operations(),
+        *RevocationResource(ports.revocations, ports.now).operations(),
     )

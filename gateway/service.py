@@ -166,7 +166,7 @@ class Service:
         whose = Identities(s)
         self.rollout = rollout = Rollout(s.rollout, SwitchStore(self._database), reactor.seconds)
         await rollout.refresh()
-        limits = LimitStore(self._database, s.limits, self.metrics, self._outbox)
+        limits = LimitStore(self._database, s.limits, self.metrics, people, self._outbox)
         bans = BanStore(self._database, whose)
         await bans.load()
         passes = PassStore(self._database, s.passes)

@@ -45,6 +45,7 @@ calls = Table(
 )
 Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
 Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)
+Index("calls_by_pair", calls.c.caller, calls.c.callee, calls.c.created_at, calls.c.call)
 Index("calls_open", calls.c.ended_at)
 Index("calls_by_time", calls.c.created_at)
 

@@ -1,4 +1,4 @@
-"""Tokens that are good no more before they expire."""
+"""Tokens that are good no more before they expire; calls of two people, found at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def upgrade() -> None:
         sa.Column("issued_until", sa.Float),
     )
     op.create_index("revocations_by_end", "revocations", ["expires_at"])
+    op.create_index("calls_by_pair", "calls", ["caller", "callee", "created_at", "call"])
 
 
 def downgrade() -> None:
+    op.drop_index("calls_by_pair", "calls")
     op.drop_table("revocations")

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.errors import CannotStart, StoreUnavailable
 from gateway.settings import StoreSection
+from gateway.store.liveness import watched
 from gateway.store.migrating import NewerSchema, bring_up_to_date
 
 log = structlog.get_logger()
@@ -90,7 +91,7 @@ class Database:
 
     def _engine(self, begin: str) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self._url, pool_pre_ping=True, pool_size=READERS)
+            return watched(create_engine(self._url, pool_size=READERS))
         # connections move between threads, each used by one at a time
         connect = {"check_same_thread": False, "timeout": BUSY_S}
         engine = create_engine(self._url, connect_args=connect)

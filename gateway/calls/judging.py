@@ -15,7 +15,7 @@ from gateway.calls.outside import Outside, Terms
 from gateway.calls.people_ports import PeopleFacts
 from gateway.calls.record import Means
 from gateway.calls.tasks import together
-from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
+from gateway.policy.chain import ANONYMOUS, Attempt, Dialled, Facts, Verdict
 from gateway.policy.identity import Identity
 from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
@@ -182,7 +182,7 @@ class Judging:
             return Usage(), [PeopleFacts(one, Person(callee.person)) for callee in callees]
         if outside.ledger is not None:
             callee, *members = callees
-            return await outside.ledger.ask(caller, callee, asked.source, now, members)
+            return await outside.ledger.ask(caller, callee, _source(asked), now, members)
         return Usage(), await together(*(outside.people.facts(caller, c, now) for c in callees))
 
     async def _judge(self, asked: Asked) -> Judgement:
@@ -288,6 +288,13 @@ class Judging:
 
 def _emergency(target: Target) -> bool:
     return isinstance(target, Telephone) and NumberClass.EMERGENCY in target.classes
+
+
+def _source(asked: Asked) -> str | None:
+    """The numbers of a trunk are people each; those without a number have but the trunk."""
+    if asked.trunk is not None and asked.caller == ANONYMOUS:
+        return f"trunk:{asked.trunk}"
+    return asked.source
 
 
 def _silent(asked: Asked, verdict: Verdict) -> frozenset[Address]:

@@ -24,9 +24,11 @@ from gateway.values import Hop
 
 if TYPE_CHECKING:
     from gateway.calls.registry import CallRegistry
+    from gateway.calls.rollout import Rollout
     from gateway.dns.resolver import Resolver
     from gateway.stir.verifier import Verifier
     from gateway.store.bans import BanStore
+    from gateway.store.passes import PassStore
     from gateway.store.people import PeopleStore
     from gateway.store.pins import PinStore
     from gateway.store.reviews import ReviewStore
@@ -41,7 +43,9 @@ async def api(
     people: PeopleStore,
     reviews: ReviewStore,
     bans: BanStore,
-    revoked: RevokedTokens,
+    passes: PassStore,
+    rollout: Rollout,
+    entry: Entry,
     reactor: Any,
     metrics: Metrics,
 ) -> Resource:
@@ -56,7 +60,9 @@ async def api(
     now = reactor.seconds
     answers = AnswerStore(database)
     await answers.forget_unfinished()
-    ports = Ports(calls, RecordStore(database), pins, people, reviews, bans, revoked, now)
+    records, revoked, clients = RecordStore(database), entry.revoked, entry.sessions
+    book = (pins, people, reviews, bans, revoked, passes, clients, rollout)
+    ports = Ports(calls, records, *book, now)
     access = Access(section.tokens, now)
     return Router(operations(ports), access, Repeats(answers, now), metrics, now)
 
@@ -65,6 +71,7 @@ async def api(
 class Entry:
     """Who may sign in."""
 
+    sessions: Sessions
     tokens: Tokens
     revoked: RevokedTokens
 
@@ -87,7 +94,7 @@ def entry(
 
         ring = KeyRing(section, source_of(section, reactor), reactor, metrics)
     revoked = RevokedTokens(RevocationStore(database), sessions, reactor, metrics)
-    return Entry(Tokens(section, reactor.seconds, ring, revoked.covers), revoked)
+    return Entry(sessions, Tokens(section, reactor.seconds, ring, revoked.covers), revoked)
 
 
 def couriers(

@@ -235,7 +235,7 @@ class Service:
             self.not_ready,
             pages,
             entry.tokens,
-            api=await self._api(calls, pins, people, bans),
+            api=await self._api(calls, pins, people, bans, passes),
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -267,11 +267,16 @@ class Service:
         return resolver
 
     async def _api(
-        self, calls: CallRegistry, pins: PinStore, people: PeopleStore, bans: BanStore
+        self,
+        calls: CallRegistry,
+        pins: PinStore,
+        people: PeopleStore,
+        bans: BanStore,
+        passes: PassStore,
     ) -> Resource | None:
-        if not self.settings.api.tokens:
+        if not self.settings.api.tokens or self.rollout is None:
             return None
-        wired = (calls, pins, people, self._reviews, bans, self._entry.revoked)
+        wired = (calls, pins, people, self._reviews, bans, passes, self.rollout, self._entry)
         return await parts.api(
             self.settings.api, self._database, *wired, self._reactor, self.metrics
         )

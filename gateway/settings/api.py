@@ -20,6 +20,8 @@ Scope = Literal[
     "reports:write",
     "tokens:read",
     "tokens:write",
+    "rollout:read",
+    "rollout:write",
 ]
 EventFilter = Literal[
     "call.*",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 from gateway.api import openapi
@@ -14,7 +15,7 @@ def described(document: str) -> str:
     """``openapi`` or ``openrpc``, as JSON."""
     nobody: Any = None  # nothing is asked of them
     if document == "openapi":
-        ports = Ports(nobody, nobody, nobody, nobody, nobody, nobody, nobody)
+        ports = Ports(*(nobody for _ in fields(Ports)))
         made = openapi.document(operations(ports))
     else:
         made = openrpc.document()

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from twisted.web.resource import Resource
 
+from gateway.app.jwks import KeyRing
+from gateway.app.revocations import RevokedTokens
+from gateway.app.sessions import Sessions
+from gateway.app.tokens import Tokens
 from gateway.calls.identity_ports import Attestor
 from gateway.errors import Unlocatable
 from gateway.observe.metrics import Metrics
-from gateway.settings import ApiSection, DnsSection, StirSection, Webhook
+from gateway.settings import ApiSection, DnsSection, Settings, StirSection, Webhook
 from gateway.store.database import Database
 from gateway.store.outbox import Outbox
+from gateway.store.revocations import RevocationStore
 from gateway.values import Hop
 
 if TYPE_CHECKING:
     from gateway.calls.registry import CallRegistry
+    from gateway.calls.rollout import Rollout
     from gateway.dns.resolver import Resolver
     from gateway.stir.verifier import Verifier
     from gateway.store.bans import BanStore
+    from gateway.store.passes import PassStore
     from gateway.store.people import PeopleStore
     from gateway.store.pins import PinStore
     from gateway.store.reviews import ReviewStore
@@ -35,6 +43,9 @@ async def api(
     people: PeopleStore,
     reviews: ReviewStore,
     bans: BanStore,
+    passes: PassStore,
+    rollout: Rollout,
+    entry: Entry,
     reactor: Any,
     metrics: Metrics,
 ) -> Resource:
@@ -49,9 +60,41 @@ async def api(
     now = reactor.seconds
     answers = AnswerStore(database)
     await answers.forget_unfinished()
-    ports = Ports(calls, RecordStore(database), pins, people, reviews, bans, now)
+    records, revoked, clients = RecordStore(database), entry.revoked, entry.sessions
+    book = (pins, people, reviews, bans, revoked, passes, clients, rollout)
+    ports = Ports(calls, records, *book, now)
     access = Access(section.tokens, now)
     return Router(operations(ports), access, Repeats(answers, now), metrics, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who may sign in."""
+
+    sessions: Sessions
+    tokens: Tokens
+    revoked: RevokedTokens
+
+    async def start(self) -> None:
+        await self.revoked.start()
+        await self.tokens.start()
+
+    async def stop(self) -> None:
+        await self.tokens.stop()
+        await self.revoked.stop()
+
+
+def entry(
+    settings: Settings, database: Database, sessions: Sessions, reactor: Any, metrics: Metrics
+) -> Entry:
+    """``CannotStart`` where the keys of tokens can never be used."""
+    section, ring = settings.app.token, None
+    if section.refreshed:
+        from gateway.app.jwks_source import source_of  # noqa: PLC0415
+
+        ring = KeyRing(section, source_of(section, reactor), reactor, metrics)
+    revoked = RevokedTokens(RevocationStore(database), sessions, reactor, metrics)
+    return Entry(sessions, Tokens(section, reactor.seconds, ring, revoked.covers), revoked)
 
 
 def couriers(

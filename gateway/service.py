@@ -159,12 +159,14 @@ class Service:
         self._engines = engines = Rtpengines(s.webrtc, s.media, PortBlocks(*for_engines), reactor)
         await life.start("rtpengine", engines.start, engines.stop)
         sessions = Sessions(s.app, reactor)
+        self._entry = entry = parts.entry(s, self._database, sessions, reactor, self.metrics)
+        await life.start("tokens", entry.start, entry.stop)
         pins = PinStore(self._database, s.dialin)
         people = PeopleStore(self._database, s.people, s.age)
         whose = Identities(s)
         self.rollout = rollout = Rollout(s.rollout, SwitchStore(self._database), reactor.seconds)
         await rollout.refresh()
-        limits = LimitStore(self._database, s.limits, self.metrics, self._outbox)
+        limits = LimitStore(self._database, s.limits, self.metrics, people, self._outbox)
         bans = BanStore(self._database, whose)
         await bans.load()
         passes = PassStore(self._database, s.passes)
@@ -232,7 +234,8 @@ class Service:
             PassMethods(passes, sessions, s.passes, reactor.seconds),
             self.not_ready,
             pages,
-            api=await self._api(calls, pins, people, bans),
+            entry.tokens,
+            api=await self._api(calls, pins, people, bans, passes),
         )
         await life.start("http", http.start, http.stop)
         await life.start("metrics", self._scrape.start, self._scrape.stop)
@@ -264,11 +267,16 @@ class Service:
         return resolver
 
     async def _api(
-        self, calls: CallRegistry, pins: PinStore, people: PeopleStore, bans: BanStore
+        self,
+        calls: CallRegistry,
+        pins: PinStore,
+        people: PeopleStore,
+        bans: BanStore,
+        passes: PassStore,
     ) -> Resource | None:
-        if not self.settings.api.tokens:
+        if not self.settings.api.tokens or self.rollout is None:
             return None
-        wired = (calls, pins, people, self._reviews, bans)
+        wired = (calls, pins, people, self._reviews, bans, passes, self.rollout, self._entry)
         return await parts.api(
             self.settings.api, self._database, *wired, self._reactor, self.metrics
         )
@@ -334,6 +342,7 @@ class Service:
             why.append("the database does not take writes")
         if not self._pool.ready():
             why.append("no media worker is free")
+        why += self._entry.tokens.amiss()
         engines = self._engines
         if engines is not None and engines.all and not any(e.up for e in engines.all):
             why.append("no rtpengine answers")

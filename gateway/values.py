@@ -175,7 +175,10 @@ class LegKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who an app client is, as its token says (or the platform's defaults)."""
+    """Who an app client is, as its token says (or the platform's defaults).
+
+    ``token`` is the token's ``jti``, ``issued`` its ``iat``.
+    """
 
     handle: str
     name: str
@@ -184,6 +187,8 @@ class Principal:
     age: AgeBand | None = None
     expires: float | None = None
     timezone: str | None = None
+    token: str | None = None
+    issued: float | None = None
 
     @property
     def address(self) -> UserAddress:

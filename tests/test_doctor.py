@@ -8,11 +8,14 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.doctor import CHECKS, Finding, examine, host, media, names, state, stir
 from gateway.doctor.finding import output_of
@@ -24,6 +27,10 @@ SECRET = "a-secret-of-more-than-32-characters-here"
 def settings(**sections: Any) -> Settings:
     app = {"token": {"secret": SECRET}, **sections.pop("app", {})}
     return Settings.model_validate({"app": app, **sections})
+
+
+def signed_by(**token: Any) -> Settings:
+    return Settings.model_validate({"app": {"token": token}})
 
 
 def grades(found: Iterator[Finding]) -> list[tuple[str, str]]:
@@ -272,6 +279,47 @@ def test_the_key_of_tokens(tmp_path: Path) -> None:
     assert [f.grade for f in state.tokens(s)] == ["ok", "ok"]
     key = settings(app={"token": {"secret": None, "algorithm": "ES256", "key_file": str(file)}})
     assert "neither a PEM public key" in only(state.tokens(key)).found
+
+
+def test_the_key_set_of_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    s = signed_by(jwks_file=str(file))
+    assert "No such file" in only(state.tokens(s)).found
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    key = jwt.get_algorithm_by_name("ES256").to_jwk(public)
+    file.write_text(f'{{"keys": [{key}]}}', encoding="utf-8")
+    assert only(state.tokens(s)) == Finding("app.token jwks_file", "ok", "keys: 1")
+    with served(file.read_bytes()) as url:
+        s = signed_by(jwks_url=url)
+        assert only(state.tokens(s)) == Finding("app.token jwks_url", "ok", "keys: 1")
+    assert "refused" in only(state.tokens(s)).found
+    with served(b"{}") as url:
+        s = signed_by(jwks_url=url)
+        assert "is no JWK Set" in only(state.tokens(s)).found
+
+
+@contextmanager
+def served(body: bytes) -> Iterator[str]:
+    """The URL of a server on loopback that answers so."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/jwks"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_files_of_passwords(tmp_path: Path) -> None:

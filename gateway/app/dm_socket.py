@@ -10,6 +10,8 @@ from typing import Any, Final
 import structlog
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from gateway.app import messages, rpc
 from gateway.app.methods import Methods, refusal
@@ -35,6 +37,9 @@ PARSE_ERRORS_WITHIN_S: Final = 60.0
 SEND_BUFFER_BYTES: Final = 1024 * 1024  # several times what a resumed session may be told
 POLICY_VIOLATION: Final = 1008
 UNSUPPORTED: Final = 1003
+INTERNAL_ERROR: Final = 1011
+WAIT_BEHIND: Final = 20
+"""Requests that may wait for an answer to ``session.open``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ class DmSocket(WebSocketServerProtocol):
         self._waiting: deque[str] = deque()
         self._waiting_bytes = 0
         self._over = False
+        self._opening = False
+        self._behind: deque[rpc.Request] = deque()
 
     # -- autobahn's callbacks
 
@@ -115,6 +122,14 @@ class DmSocket(WebSocketServerProtocol):
         except RpcFailure as refused:
             self._misframed(refused)
             return
+        if not self._opening:
+            self._take(request)
+        elif len(self._behind) < WAIT_BEHIND:
+            self._behind.append(request)
+        else:
+            self.close(POLICY_VIOLATION, "too many requests")
+
+    def _take(self, request: rpc.Request) -> None:
         if self._session is None:
             self._first(request)
         else:
@@ -216,10 +231,28 @@ class DmSocket(WebSocketServerProtocol):
             self._open(request)
 
     def _open(self, request: rpc.Request) -> None:
+        """What comes behind is taken in its turn: reading a token may need its key first."""
+        self._opening = True
+        opening = Deferred.fromCoroutine(self._opened(request))
+        opening.addErrback(self._broke)
+        opening.addCallback(lambda _: self._go_on())
+
+    def _go_on(self) -> None:
+        self._opening = False
+        while self._behind and not self._opening and not self._over:
+            self._take(self._behind.popleft())
+
+    def _broke(self, failure: Failure) -> None:
+        log.error("session_open_broke", traceback=failure.getTraceback())
+        self.close(INTERNAL_ERROR, "the gateway failed")
+
+    async def _opened(self, request: rpc.Request) -> None:
         """Open, resume, or (on an open session) renew the token."""
         try:
             params = messages.read(messages.SessionOpen, request.params)
-            principal = self._room.tokens.read(params.token)
+            principal = await self._room.tokens.read(params.token)
+            if self._over:
+                return
             session = self._room.sessions.find(params.resume, principal)
             if self._session is not None and session is not self._session:
                 raise WrongState("session.open", "open")
@@ -286,6 +319,7 @@ class DmSocket(WebSocketServerProtocol):
         """Once: no timer is left, and the session knows."""
         self._over = True
         self._waiting.clear()
+        self._behind.clear()
         for name in tuple(self._timers):
             self._stop(name)
         session = self._session

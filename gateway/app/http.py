@@ -133,6 +133,7 @@ class AppServer:
         passes: PassMethods,
         ready: Callable[[], Sequence[str]],
         pages: Mountable,
+        tokens: Tokens,
         clock: Clock | None = None,
         api: Resource | None = None,
     ) -> None:
@@ -146,7 +147,7 @@ class AppServer:
             section=settings.app,
             ice_servers=[dict(server) for server in settings.webrtc.ice_servers],
             clock=clock or reactor,
-            tokens=Tokens(settings.app.token, (clock or reactor).seconds),
+            tokens=tokens,
             sessions=sessions,
             methods=Methods(
                 calls,

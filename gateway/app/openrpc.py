@@ -62,7 +62,11 @@ def document() -> dict[str, Any]:
             "description": "JSON-RPC 2.0 over a WebSocket at /v1/dm, subprotocol dm-call.v1.",
         },
         "methods": methods,
-        "x-events": sorted(event.METHOD for event in events.AppEvent.__subclasses__()),
+        "x-events": sorted(
+            event.METHOD
+            for event in events.AppEvent.__subclasses__()
+            if event.__module__ == events.__name__  # development has others
+        ),
         "components": {"schemas": schemas},
     }
 

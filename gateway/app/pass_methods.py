@@ -11,7 +11,7 @@ from gateway.app import messages
 from gateway.app.messages import Params
 from gateway.app.people_messages import PersonAddress
 from gateway.calls.events import PassGranted
-from gateway.calls.pass_ports import Grant, Pass, PassBook
+from gateway.calls.pass_ports import Grant, PassBook, shown
 from gateway.calls.ports import AppClients
 from gateway.errors import NoSuchPass, NotAllowed
 from gateway.policy.passes import PassKind
@@ -122,21 +122,3 @@ class PassMethods:
             return {}
 
         return work
-
-
-def shown(p: Pass) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "id": p.id,
-        "kind": p.grant.kind,
-        "creator": f"user:{p.creator}",
-        "follower": f"user:{p.follower}",
-        "created": p.created_at,
-    }
-    optional = {
-        "calls_left": p.calls_left if p.grant.kind == "calls" else None,
-        "minutes_left": None if p.seconds_left is None else round(p.seconds_left / 60, 2),
-        "from": p.grant.from_,
-        "until": p.grant.until,
-        "position": p.position,
-    }
-    return {**out, **{k: v for k, v in optional.items() if v is not None}}

@@ -47,6 +47,7 @@ class Session:
         self._over = over
         self._kept = Kept()
         self._asked: int | None = None
+        self._farewell = GOING_AWAY, "going away"
         self._core = Core(self)
         self._machine = new_machine(self._core)
         self._grace: DelayedCall | None = None
@@ -74,6 +75,11 @@ class Session:
             self._machine.lost(link)
 
     def end(self) -> None:
+        self._machine.end()
+
+    def revoke(self) -> None:
+        """Its token is good no more: there is no grace in which to come back."""
+        self._farewell = CLOSE_TOKEN, "token revoked"
         self._machine.end()
 
     def pong(self, link: Link, payload: bytes) -> None:
@@ -137,7 +143,7 @@ class Session:
         self._grace = self._expiry = None
         self.lanes.close()
         if link is not None:
-            link.close(GOING_AWAY, "going away")
+            link.close(*self._farewell)
         self._over(self)
 
     # -- the token's end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -99,6 +99,13 @@ class Sessions:
         log.info("session_gone", client=client.id, user=client.principal.handle)
         if self.watcher is not None:
             self.watcher.client_gone(client.id)
+
+    def end_where(self, revoked: Callable[[Principal], bool]) -> int:
+        """End every session whose token is good no more; how many there were."""
+        ending = [s for s in self._sessions.values() if revoked(s.client.principal)]
+        for session in ending:
+            session.revoke()
+        return len(ending)
 
     def take_invite(self, handle: str) -> None:
         """Count a call that a person wants to make; ``RateLimited`` when there are too many."""

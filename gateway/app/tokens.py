@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable
-from pathlib import Path
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Final
 
 import jwt
@@ -19,6 +18,8 @@ from pydantic import (
     ValidationError,
 )
 
+from gateway.app.jwks import KeyRing
+from gateway.app.keys import KeySet, fixed
 from gateway.errors import CannotStart, TokenRefused
 from gateway.settings import TokenSection, secret
 from gateway.settings.people import is_zone
@@ -27,6 +28,7 @@ from gateway.values import HANDLE, AgeBand, Principal
 log = structlog.get_logger()
 
 AUDIENCE: Final = "dm-call"
+MAX_JTI: Final = 200
 _MAX_TTL_S = 366 * 86_400
 
 
@@ -58,23 +60,54 @@ class _Claims(BaseModel):
     zoneinfo: Annotated[str | None, BeforeValidator(_known_zone)] = None
     exp: float
     nbf: float | None = None
+    iat: float | None = None
+    jti: Annotated[str, Field(max_length=MAX_JTI)] | None = None
 
 
 class Tokens:
-    """Reads tokens signed as the settings say; the algorithm is ours to choose, never theirs.
+    """Reads tokens; which key and which algorithm fit is ours to say, never theirs.
 
-    ``now`` gives seconds since the epoch.  ``CannotStart`` when the key cannot be used.
+    ``keys`` has the keys of a set that is refreshed, where the settings name one; ``revoked`` says
+    which tokens are good no more.  ``CannotStart`` when a fixed key cannot be used.
     """
 
-    def __init__(self, section: TokenSection, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        section: TokenSection,
+        now: Callable[[], float],
+        keys: KeyRing | None = None,
+        revoked: Callable[[Principal], bool] = lambda _: False,
+    ) -> None:
         self._section = section
         self._now = now
-        self._keys = _keys(section)
+        self._ring = keys
+        self._fixed = KeySet() if section.refreshed else fixed(section)
+        self._revoked = revoked
 
-    def read(self, token: str) -> Principal:
-        """Who it is; every failure is the same ``TokenRefused``, and the log knows the reason."""
+    async def start(self) -> None:
+        """Waits for the keys, but not long; without any, ``amiss`` says so."""
+        if self._ring is not None:
+            await self._ring.refresh()
+
+    async def stop(self) -> None:
+        if self._ring is not None:
+            self._ring.stop()
+
+    def amiss(self) -> Sequence[str]:
+        """What keeps everybody from signing in."""
+        return () if len(self._keys) else ("no key for tokens has been read",)
+
+    @property
+    def _keys(self) -> KeySet:
+        return self._fixed if self._ring is None else self._ring.keys
+
+    async def read(self, token: str) -> Principal:
+        """Who it is; every failure is the same ``TokenRefused``, and the log knows the reason.
+
+        Waits only where the token's key is not known and the set is read once more.
+        """
         try:
-            claims = _Claims.model_validate(self._verified(token))
+            claims = _Claims.model_validate(await self._verified(token))
         except (jwt.PyJWTError, ValidationError, ValueError, OverflowError, RecursionError) as e:
             # the type alone: messages quote the token's content
             log.info("token_refused", why=type(e).__name__)
@@ -83,10 +116,11 @@ class Tokens:
         if not math.isfinite(claims.exp) or now >= claims.exp + leeway:
             log.info("token_refused", why="expired")
             raise TokenRefused
-        if claims.nbf is not None and not claims.nbf <= now + leeway:
-            log.info("token_refused", why="not yet valid")
-            raise TokenRefused
-        return Principal(
+        for begin in (claims.nbf, claims.iat):
+            if begin is not None and not begin <= now + leeway:
+                log.info("token_refused", why="not yet valid")
+                raise TokenRefused
+        who = Principal(
             handle=claims.sub,
             name=claims.name or claims.sub,
             region=claims.region,
@@ -94,17 +128,28 @@ class Tokens:
             age=claims.age,
             expires=claims.exp,
             timezone=claims.zoneinfo,
+            token=claims.jti,
+            issued=claims.iat,
         )
+        if self._revoked(who):
+            log.info("token_refused", why="revoked", user=who.handle)
+            raise TokenRefused
+        return who
 
-    def _verified(self, token: str) -> dict[str, Any]:
+    async def _verified(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
-        candidates = [key for kid, key in self._keys if kid is None or kid == header.get("kid")]
-        if not candidates:
-            raise jwt.InvalidKeyError("no key of that id")
+        if "crit" in header:  # RFC 7515 §4.1.11: we understand none of what it may name
+            raise jwt.InvalidTokenError("crit")
+        key = self._keys.find(header)
+        if key is None and self._ring is not None:
+            await self._ring.look_again()
+            key = self._keys.find(header)
+        if key is None:
+            raise jwt.InvalidKeyError("no key of that id and algorithm")
         return jwt.decode(
             token,
-            candidates[0],
-            algorithms=[self._section.algorithm],
+            key.key,
+            algorithms=[key.algorithm],
             audience=AUDIENCE,
             issuer=self._section.issuer,
             options={
@@ -115,6 +160,7 @@ class Tokens:
                 "verify_nbf": False,
                 "verify_iat": False,
                 "verify_sub": False,
+                "verify_jti": False,
             },
         )
 
@@ -135,9 +181,10 @@ def mint(
     ``CannotStart`` where the platform alone can sign (RS256, ES256), ``ValueError`` for a claim
     that would not be taken back.
     """
-    if section.algorithm != "HS256":
+    if section.refreshed or section.algorithm != "HS256":
+        signer = "jwks" if section.refreshed else section.algorithm
         raise CannotStart(
-            f"app.token.algorithm is {section.algorithm}: only the platform holds the private "
+            f"app.token has {signer}: only the platform holds the private "
             "key; tokens can be made here with HS256 alone"
         )
     if not 0 < ttl_s <= _MAX_TTL_S:
@@ -150,6 +197,7 @@ def mint(
         "age": age,
         "aud": AUDIENCE,
         "iss": section.issuer,
+        "jti": secrets.token_hex(8),
         "iat": int(now),
         "exp": int(now + ttl_s),
     }
@@ -161,40 +209,3 @@ def mint(
         raise ValueError(f"not a token's claims: {wrong}") from e
     key = secret(section.secret, section.secret_file)
     return jwt.encode(claims, key, algorithm="HS256")
-
-
-_Keys = list[tuple[str | None, Any]]
-
-
-def _keys(section: TokenSection) -> _Keys:
-    """The keys by id; a single key has none and fits every token."""
-    try:
-        if section.algorithm == "HS256":
-            key = secret(section.secret, section.secret_file)
-            if len(key) < 32:
-                raise CannotStart("app.token: the secret needs 32 characters (RFC 7518 §3.2)")
-            return [(None, key)]
-        path = section.key_file or Path()
-        return _public_keys(path.read_text(encoding="utf-8"), section.algorithm, path)
-    except (OSError, UnicodeDecodeError) as e:
-        raise CannotStart(f"app.token: the key's file cannot be read: {e}") from e
-
-
-def _public_keys(text: str, algorithm: str, path: Path) -> _Keys:
-    """A PEM public key, or a JWK Set (RFC 7517 §5)."""
-    kty = {"RS256": "RSA", "ES256": "EC"}[algorithm]
-    try:
-        if text.lstrip().startswith("{"):
-            keys = [
-                (jwk.key_id, jwk.key)
-                for jwk in jwt.PyJWKSet.from_dict(json.loads(text)).keys
-                if jwk.key_type == kty and jwk.public_key_use in (None, "sig")
-            ]
-            if not keys:
-                raise CannotStart(f"app.token.key_file: {path} holds no {kty} key")
-            return [*keys]
-        return [(None, jwt.get_algorithm_by_name(algorithm).prepare_key(text))]
-    except (jwt.PyJWTError, ValueError, TypeError) as e:
-        raise CannotStart(
-            f"app.token.key_file: {path} is neither a PEM public key for {algorithm} nor a JWK Set"
-        ) from e

@@ -12,9 +12,11 @@ from gateway.calls.call import Call
 from gateway.calls.directory import shown
 from gateway.calls.machine import Side
 from gateway.calls.outside import Outside, Terms
+from gateway.calls.people_ports import PeopleFacts
 from gateway.calls.record import Means
 from gateway.calls.tasks import together
-from gateway.policy.chain import Attempt, Dialled, Facts, Verdict
+from gateway.policy.chain import ANONYMOUS, Attempt, Dialled, Facts, Verdict
+from gateway.policy.identity import Identity
 from gateway.policy.limits import Usage
 from gateway.policy.people import Claims, Person
 from gateway.policy.permission import ALLOW_FROM, OWN_BLOCK, FirstContact, needed_pass, stranger
@@ -170,24 +172,25 @@ class Judging:
         )
         return found
 
-    async def _usage(self, asked: Asked) -> Usage:
-        """Asked for once a call, however many of a group it rings."""
-        outside, target = self._outside, asked.target
-        if outside.ledger is None or _emergency(target):
-            return Usage()
-        callee = outside.identities.of(shown(asked.to, target))
-        caller = outside.identities.of(asked.caller, asked.trunk)
-        return await outside.ledger.ask(caller, callee, asked.source, outside.clock.seconds())
+    async def _known(
+        self, asked: Asked, caller: Identity, callees: Sequence[Identity], now: float
+    ) -> tuple[Usage, Sequence[PeopleFacts]]:
+        """Usage once a call, however many of a group it rings."""
+        outside = self._outside
+        if _emergency(asked.target):  # no rule about people holds, and nothing is to be in its way
+            one = Person(caller.person)
+            return Usage(), [PeopleFacts(one, Person(callee.person)) for callee in callees]
+        if outside.ledger is not None:
+            callee, *members = callees
+            return await outside.ledger.ask(caller, callee, _source(asked), now, members)
+        return Usage(), await together(*(outside.people.facts(caller, c, now) for c in callees))
 
     async def _judge(self, asked: Asked) -> Judgement:
         target = asked.target
         callee = shown(asked.to, target)
         members = target.members if isinstance(target, Group) else ()
         whom = (callee, *members)
-        usage, *known = await together(
-            self._usage(asked), *(self._facts(asked, who) for who in whom)
-        )
-        facts, *its_facts = [replace(k, parts=(*k.parts, usage)) for k in known]
+        facts, *its_facts = await self._facts(asked, whom)
         of_members = zip(members, its_facts, strict=True)
         attempt = self._attempt(asked, callee, facts)
         verdict = self._outside.chain.judge(attempt)
@@ -257,21 +260,23 @@ class Judging:
             caller_country=_country(asked.caller),
         )
 
-    async def _facts(self, asked: Asked, callee: Address) -> Facts:
-        """But for ``Usage``, which is read beside."""
-        outside = self._outside
-        one = outside.identities.of(asked.caller, asked.trunk)
-        other = outside.identities.of(callee)
-        now = outside.clock.seconds()
-        if _emergency(asked.target):  # no rule about people holds, and nothing is to be in its way
-            return Facts(Person(one.person), Person(other.person))
-        found, *parts = await together(
-            outside.people.facts(one, other, now),
-            *(source.part(one, other, now) for source in outside.fact_sources),
-        )
-        caller = self._current(found.caller, asked.principal)
-        callee_ = self._current(found.callee, None)
-        return Facts(caller, callee_, (*found.parts, *parts))
+    async def _facts(self, asked: Asked, whom: Sequence[Address]) -> list[Facts]:
+        """Of the caller with each."""
+        outside, now = self._outside, self._outside.clock.seconds()
+        caller = outside.identities.of(asked.caller, asked.trunk)
+        callees = [outside.identities.of(callee) for callee in whom]
+        usage, known = await self._known(asked, caller, callees, now)
+        facts = []
+        for callee, found in zip(callees, known, strict=True):
+            parts = () if _emergency(asked.target) else await self._parts(caller, callee, now)
+            one = self._current(found.caller, asked.principal)
+            other = self._current(found.callee, None)
+            facts.append(Facts(one, other, (*found.parts, *parts, usage)))
+        return facts
+
+    async def _parts(self, caller: Identity, callee: Identity, now: float) -> Sequence[object]:
+        sources = self._outside.fact_sources
+        return await together(*(source.part(caller, callee, now) for source in sources))
 
     def _current(self, person: Person, principal: Principal | None) -> Person:
         """The token of whoever is signed in goes before what was kept of an earlier one."""
@@ -283,6 +288,13 @@ class Judging:
 
 def _emergency(target: Target) -> bool:
     return isinstance(target, Telephone) and NumberClass.EMERGENCY in target.classes
+
+
+def _source(asked: Asked) -> str | None:
+    """The numbers of a trunk are people each; those without a number have but the trunk."""
+    if asked.trunk is not None and asked.caller == ANONYMOUS:
+        return f"trunk:{asked.trunk}"
+    return asked.source
 
 
 def _silent(asked: Asked, verdict: Verdict) -> frozenset[Address]:

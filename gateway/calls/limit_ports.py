@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.calls.people_ports import PeopleFacts
 from gateway.policy.identity import Identity
 from gateway.policy.limits import Usage
 from gateway.values import Address
@@ -22,11 +24,18 @@ class Hold:
 
 class Ledger(Protocol):
     async def ask(
-        self, caller: Identity, callee: Identity, source: str | None, now: float
-    ) -> Usage:
-        """Count an attempt, which may be too much, and read what the caller has used.
+        self,
+        caller: Identity,
+        callee: Identity,
+        source: str | None,
+        now: float,
+        members: Sequence[Identity] = (),
+    ) -> tuple[Usage, tuple[PeopleFacts, ...]]:
+        """Count an attempt, which may be too much, and read what the caller has used; and what
+        is known of the caller with the callee, then with each member of a group.
 
-        ``source`` is the network address that it comes from.  Durable when it returns.
+        All of it in one transaction.  ``source`` is the network address that it comes from.
+        Durable when it returns.
         """
 
 

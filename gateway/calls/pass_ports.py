@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.policy.identity import Identity
 from gateway.policy.passes import HeldPass, PassKind
@@ -72,3 +72,22 @@ class PassBook(Protocol):
         """Those that may yet be used, granted by ``creator`` or held by ``follower``."""
 
     async def revoke(self, creator: str, pass_: str) -> bool: ...
+
+
+def shown(p: Pass) -> dict[str, Any]:
+    """As the protocol and the API have it."""
+    out: dict[str, Any] = {
+        "id": p.id,
+        "kind": p.grant.kind,
+        "creator": f"user:{p.creator}",
+        "follower": f"user:{p.follower}",
+        "created": p.created_at,
+    }
+    optional = {
+        "calls_left": p.calls_left if p.grant.kind == "calls" else None,
+        "minutes_left": None if p.seconds_left is None else round(p.seconds_left / 60, 2),
+        "from": p.grant.from_,
+        "until": p.grant.until,
+        "position": p.position,
+    }
+    return {**out, **{k: v for k, v in optional.items() if v is not None}}

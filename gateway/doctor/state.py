@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.app.tokens import Tokens
 from gateway.doctor.finding import Finding, file_mode
+from gateway.doctor.keys import key_set
 from gateway.errors import CannotStart
 from gateway.settings import Settings, secret
 
@@ -66,6 +67,9 @@ def _me() -> str:
 
 def tokens(settings: Settings) -> Iterator[Finding]:
     section = settings.app.token
+    if section.refreshed:
+        yield key_set(section)
+        return
     what = f"app.token {section.algorithm}"
     try:
         Tokens(section, time.time)

@@ -76,6 +76,20 @@ class ProductMetrics:
             ("receiver",),
             registry=registry,
         )
+        self._jwks_read = Counter(
+            "dmgw_jwks_reads",
+            "Attempts to read the tokens' keys.",
+            ("result",),
+            registry=registry,
+        )
+        for result in ("read", "failed"):
+            self._jwks_read.labels(result)
+        self._jwks_keys = Gauge(
+            "dmgw_jwks_keys", "Keys that tokens are verified with.", registry=registry
+        )
+        self._revocations = Gauge(
+            "dmgw_revocations", "Tokens, or people's tokens, that are revoked.", registry=registry
+        )
         for rule in BREACHES:
             self._breaches.labels(rule)
         for direction in Direction:
@@ -118,6 +132,17 @@ class ProductMetrics:
 
     def api_answered(self, status: int) -> None:
         self._api.labels(f"{min(5, max(2, status // 100))}xx").inc()
+
+    # -- KeyMeters, RevocationMeters
+
+    def jwks_read(self, worked: bool) -> None:
+        self._jwks_read.labels("read" if worked else "failed").inc()
+
+    def jwks_keys(self, count: int) -> None:
+        self._jwks_keys.set(count)
+
+    def revocations(self, count: int) -> None:
+        self._revocations.set(count)
 
     # -- event_ports.WebhookMeters; their names come from the settings
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from gateway.policy.chain import Attempt, Bound, Rule, Verdict
+from gateway.policy.chain import ANONYMOUS, Attempt, Bound, Rule, Verdict
 from gateway.settings import LimitsSection, Tariff, TelephoneLimits
 from gateway.values import Reason
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
+_NOBODY: Final = str(ANONYMOUS)
 NEIGHBOURS: Final = 3
 """Numbers that differ by so little are in a row."""
 
@@ -76,11 +77,17 @@ class Usage:
 def buckets(
     limits: LimitsSection, caller: str, callee: str, source: str | None
 ) -> tuple[Bucket, ...]:
-    """Which a call of one person to another takes from."""
+    """Which a call of one person to another takes from.
+
+    Callers without a name are not one person: theirs are of the trunk or the address that they come
+    from, which many share.
+    """
+    nameless = caller == _NOBODY and source is not None
+    person, whose = (None, f"{caller} {source}") if nameless else (caller, caller)
     wanted = (
-        ("calls_per_minute", limits.calls_per_minute, 60.0, caller),
-        ("calls_per_hour", limits.calls_per_hour, HOUR_S, caller),
-        ("pair_per_hour", limits.pair_per_hour, HOUR_S, f"{caller}>{callee}"),
+        ("calls_per_minute", limits.calls_per_minute, 60.0, person),
+        ("calls_per_hour", limits.calls_per_hour, HOUR_S, person),
+        ("pair_per_hour", limits.pair_per_hour, HOUR_S, f"{whose}>{callee}"),
         ("address_per_minute", limits.address_per_minute, 60.0, source),
     )
     return tuple(
@@ -140,8 +147,8 @@ def talk_time(attempt: Attempt, limits: LimitsSection) -> Verdict | None:
 
 
 def talk_left_s(attempt: Attempt, limits: LimitsSection) -> float | None:
-    """Shared with the calls that the caller is in already."""
-    if limits.talk_minutes_per_day is None:
+    """Shared with the calls that the caller is in already; nobody's day is that of the nameless."""
+    if limits.talk_minutes_per_day is None or attempt.anonymous:
         return None
     left_s = limits.talk_minutes_per_day * 60 - _usage(attempt).talk_s
     return max(0.0, left_s) / (attempt.caller_calls + 1)

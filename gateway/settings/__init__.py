@@ -41,11 +41,11 @@ from gateway.settings.sections import (
     Settings,
     SipSection,
     StoreSection,
-    TokenSection,
     TrustedSource,
     WebRtcSection,
 )
 from gateway.settings.stir import StirSection
+from gateway.settings.tokens import TokenSection
 from gateway.settings.trunks import HeaderRules, Trunk, TrunkRegistration
 
 __all__ = [

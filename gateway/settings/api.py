@@ -18,6 +18,10 @@ Scope = Literal[
     "people:write",
     "reports:read",
     "reports:write",
+    "tokens:read",
+    "tokens:write",
+    "rollout:read",
+    "rollout:write",
 ]
 EventFilter = Literal[
     "call.*",
@@ -42,10 +46,10 @@ def _hash(text: str | None) -> str | None:
     return text
 
 
-def _url(text: str) -> str:
+def safe_url(text: str) -> str:
     match = _URL.fullmatch(text)
     if match is None or len(text) > 1000 or not 0 < int((match[3] or ":1")[1:]) < 65_536:
-        raise ValueError(f"{text[:80]!r} is no URL; right is https://app.example.org/events")
+        raise ValueError(f"{text[:80]!r} is no URL; right is https://app.example.org/path")
     if match[1] == "http" and not _loopback(match[2].strip("[]")):
         raise ValueError("goes unencrypted to another host; right are https, or a loopback address")
     return text
@@ -90,7 +94,7 @@ class Webhook(Section):
     """One receiver of events."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
-    url: Annotated[str, AfterValidator(_url)]
+    url: Annotated[str, AfterValidator(safe_url)]
     secret_files: Annotated[tuple[Path, ...], Field(min_length=1, max_length=5)] = Field(
         description="newest first: the first one signs"
     )

@@ -15,7 +15,8 @@ from gateway.settings.contradictions import contradictions, nameless, repeated
 from gateway.settings.document import Document
 from gateway.settings.document import Path as At
 from gateway.settings.kinds import AT_KEY
-from gateway.settings.sections import AppSection, Settings, TokenSection
+from gateway.settings.sections import AppSection, Settings
+from gateway.settings.tokens import TokenSection
 
 
 def load(

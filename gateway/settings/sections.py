@@ -35,6 +35,7 @@ from gateway.settings.passes import PassesSection
 from gateway.settings.people import AgeSection, PeopleSection, RegionsSection, RolloutSection
 from gateway.settings.routing import RoutingSection
 from gateway.settings.stir import StirSection
+from gateway.settings.tokens import TokenSection
 from gateway.settings.transports import TlsSection, WebSocketSection
 from gateway.settings.trunks import Trunk
 from gateway.values import HANDLE
@@ -130,31 +131,6 @@ class StoreSection(Section):
     reports_days: Annotated[int, Field(ge=31, le=36_500)] | None = Field(
         None, description="for which settled reports are kept"
     )
-
-
-class TokenSection(Section):
-    """Who signs the tokens of app clients; one of secret, secret_file, key_file."""
-
-    algorithm: Literal["HS256", "RS256", "ES256"] = "HS256"
-    secret: Annotated[SecretStr | None, at_least(32, " (RFC 7518 §3.2)")] = None
-    secret_file: Path | None = None
-    key_file: Path | None = Field(None, description="PEM public key, for RS256 and ES256")
-    issuer: str | None = None
-    leeway_s: Annotated[float, Field(ge=0, le=300)] = 30
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        given = [k for k in ("secret", "secret_file", "key_file") if getattr(self, k) is not None]
-        wanted = ("secret", "secret_file") if self.algorithm == "HS256" else ("key_file",)
-        choice = " or ".join(wanted)
-        for key in given:
-            if key not in wanted:
-                raise at_key(key, f"is nothing that {self.algorithm} uses; it needs {choice}")
-        if not given:
-            raise ValueError(f"{self.algorithm} needs {choice}")
-        if len(given) > 1:
-            raise at_key(given[1], f"is there beside {given[0]}; keep one")
-        return self
 
 
 class AppSection(Section):

@@ -96,8 +96,8 @@ class CallStore:
             if after is None:
                 return HistoryPage(())
         # one more than asked for says whether there is a next page
-        query = page_query(str(user), after, limit + 1, with_, missed)
-        rows = await self._database.read(lambda c: list(c.execute(query)))
+        query, asked = page_query(str(user), after, limit + 1, with_, missed)
+        rows = await self._database.read(lambda c: list(c.execute(query, asked)))
         items = tuple(item_of(row, str(user)) for row in rows[:limit])
         if len(rows) <= limit:
             return HistoryPage(items)

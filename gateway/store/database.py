@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.errors import CannotStart, StoreUnavailable
 from gateway.settings import StoreSection
+from gateway.store.liveness import watched
 from gateway.store.migrating import NewerSchema, bring_up_to_date
 
 log = structlog.get_logger()
@@ -25,6 +27,8 @@ T = TypeVar("T")
 
 MAX_WAITING: Final = 5000
 READERS: Final = 2
+CHECKPOINT_EVERY: Final = 100
+"""Writes.  SQLite's own turn, within a commit, comes at many times as many pages."""
 BUSY_S: Final = 10
 """How long SQLite waits for another process that writes to the same file."""
 
@@ -43,6 +47,7 @@ class Database:
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._waiting = 0
+        self._written = 0
         self._stopped = False
 
     @property
@@ -90,7 +95,7 @@ class Database:
 
     def _engine(self, begin: str) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self._url, pool_pre_ping=True, pool_size=READERS)
+            return watched(create_engine(self._url, pool_size=READERS))
         # connections move between threads, each used by one at a time
         connect = {"check_same_thread": False, "timeout": BUSY_S}
         engine = create_engine(self._url, connect_args=connect)
@@ -118,7 +123,22 @@ class Database:
 
         ``StoreUnavailable`` where the database does not take it, or too much is waiting.
         """
-        return self._run(self._writer, lambda: self._for_writing, work)
+        writing = self._run(self._writer, lambda: self._for_writing, work)
+        self._written += 1
+        if self.is_sqlite and self._written % CHECKPOINT_EVERY == 0:
+            self._in(self._readers, self._checkpoint)
+        return writing
+
+    def _checkpoint(self) -> None:
+        """Beside the writer, whose commits would else wait for it: passive, it holds up nobody."""
+        engine = self._for_reading
+        if engine is None:
+            return
+        try:
+            with closing(engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except (sqlite3.Error, SQLAlchemyError) as e:
+            log.warning("store_not_checkpointed", error=str(e))  # the writer does it, later
 
     def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """Of one state of the database, not held up by writers."""
@@ -209,4 +229,5 @@ def _sqlite_connected(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA wal_autocheckpoint=10000")
     cursor.close()

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, Float, bindparam, delete, func, select
 
 from gateway.calls.limit_ports import Hold, LimitMeters
+from gateway.calls.people_ports import PeopleFacts
 from gateway.policy.identity import Identity
 from gateway.policy.limits import (
     DAY_S,
@@ -27,6 +28,7 @@ from gateway.routing.numbers import country_of
 from gateway.settings import LimitsSection
 from gateway.store.database import Database
 from gateway.store.outbox import Outbox
+from gateway.store.people import PeopleStore
 from gateway.store.rows import address_of
 from gateway.store.schema import calls, holds, limit_buckets
 from gateway.store.upserts import upsert, upsert_all
@@ -49,8 +51,10 @@ class LimitStore:
         database: Database,
         limits: LimitsSection,
         meters: LimitMeters,
+        people: PeopleStore,
         outbox: Outbox | None = None,
     ) -> None:
+        self._people = people
         self._outbox = outbox
         self._database = database
         self._limits = limits
@@ -60,18 +64,29 @@ class LimitStore:
     # -- Ledger
 
     async def ask(
-        self, caller: Identity, callee: Identity, source: str | None, now: float
-    ) -> Usage:
+        self,
+        caller: Identity,
+        callee: Identity,
+        source: str | None,
+        now: float,
+        members: Sequence[Identity] = (),
+    ) -> tuple[Usage, tuple[PeopleFacts, ...]]:
+        """One hop to one thread: two that run at once only wait for each other's turns."""
         wanted = buckets(self._limits, str(caller.person), str(callee.person), source)
         self._asked += 1
         sweep = self._asked % _SWEEP_EVERY == 0
 
         bounded = self._limits.talk_minutes_per_day is not None
         costly = any(isinstance(address, TelAddress) for address in callee.addresses)
-        if not wanted and not bounded and not costly:
-            return Usage()
 
-        def work(connection: Connection) -> Usage:
+        def known(connection: Connection) -> tuple[PeopleFacts, ...]:
+            facts = self._people.facts_in
+            return tuple(facts(connection, caller, who, now) for who in (callee, *members))
+
+        if not wanted and not bounded and not costly:
+            return Usage(), await self._database.read(known)
+
+        def used(connection: Connection) -> Usage:
             if sweep:
                 connection.execute(delete(limit_buckets).where(limit_buckets.c.at < now - HOUR_S))
             overflow = _take(connection, wanted, now)
@@ -88,7 +103,7 @@ class LimitStore:
                 held_until=_held_until(connection, caller.person, now),
             )
 
-        return await self._database.write(work)
+        return await self._database.write(lambda c: (used(c), known(c)))
 
     # -- Holds
 
@@ -117,13 +132,27 @@ class LimitStore:
         return bool(await self._database.write(lambda c: c.execute(named).rowcount))
 
 
+# made once: making a statement takes longer than the database does
+_BUCKETS: Final = (
+    select(limit_buckets)
+    .where(limit_buckets.c.key.in_(bindparam("keys", expanding=True)))
+    .with_for_update()
+)
+_TALK: Final = select(
+    func.sum(func.coalesce(calls.c.ended_at, bindparam("now", type_=Float)) - calls.c.connected_at)
+).where(
+    calls.c.caller.in_(bindparam("mine", expanding=True)),
+    calls.c.created_at > bindparam("since"),
+    calls.c.connected_at.is_not(None),
+)
+
+
 def _take(connection: Connection, wanted: Sequence[Bucket], now: float) -> Overflow | None:
     """One from each, or none from any: what is refused costs nothing further."""
     if not wanted:
         return None
     keys = [b.key for b in wanted]
-    query = select(limit_buckets).where(limit_buckets.c.key.in_(keys)).with_for_update()
-    rows = {row.key: row for row in connection.execute(query)}
+    rows = {row.key: row for row in connection.execute(_BUCKETS, {"keys": keys})}
     levels: dict[str, float] = {}
     for bucket in wanted:
         row = rows.get(bucket.key)
@@ -139,13 +168,8 @@ def _take(connection: Connection, wanted: Sequence[Bucket], now: float) -> Overf
 
 def _talk_s(connection: Connection, mine: Sequence[str], now: float) -> float:
     """Of calls made within a day, those that last up to now included."""
-    until = func.coalesce(calls.c.ended_at, now)
-    query = select(func.sum(until - calls.c.connected_at)).where(
-        calls.c.caller.in_(mine),
-        calls.c.created_at > now - DAY_S,
-        calls.c.connected_at.is_not(None),
-    )
-    return max(0.0, float(connection.execute(query).scalar() or 0.0))
+    asked = {"mine": mine, "now": now, "since": now - DAY_S}
+    return max(0.0, float(connection.execute(_TALK, asked).scalar() or 0.0))
 
 
 def _telephone(

@@ -15,13 +15,11 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     delete,
     func,
     insert,
     or_,
     select,
-    text,
     update,
 )
 
@@ -33,6 +31,7 @@ from gateway.policy.people import Claims, Person, Preferences
 from gateway.policy.permission import FirstContact
 from gateway.settings import AgeSection, PeopleSection
 from gateway.store.database import Database
+from gateway.store.listed import Listed
 from gateway.store.rows import address_of
 from gateway.store.schema import blocks, contacts, people, people_settings, strangers
 from gateway.store.talk import talked_s
@@ -53,24 +52,27 @@ class PeopleStore:
     # -- People
 
     async def facts(self, caller: Identity, callee: Identity, now: float) -> PeopleFacts:
+        return await self._database.read(lambda c: self.facts_in(c, caller, callee, now))
+
+    def facts_in(
+        self, connection: Connection, caller: Identity, callee: Identity, now: float
+    ) -> PeopleFacts:
         """One statement, and one more for each of the two whose talk of the day is bounded."""
         asked = {
             "caller": caller.handle or "",
             "callee": callee.handle or "",
             "caller_person": str(caller.person),
             "callee_person": str(callee.person),
+        }
+        lists = {
             "of_caller": [str(a) for a in caller.addresses],
             "of_callee": [str(a) for a in callee.addresses],
         }
-
-        def read(connection: Connection) -> PeopleFacts:
-            found = _Found(connection.execute(_FACTS, asked))
-            one, other = (
-                self._counted(connection, who, found.person(who), now) for who in (caller, callee)
-            )
-            return PeopleFacts(one, other, self._first_contact(found, callee, now))
-
-        return await self._database.read(read)
+        found = _Found(connection.execute(*_FACTS.of(asked, **lists)))
+        one, other = (
+            self._counted(connection, who, found.person(who), now) for who in (caller, callee)
+        )
+        return PeopleFacts(one, other, self._first_contact(found, callee, now))
 
     def _counted(self, connection: Connection, who: Identity, person: Person, now: float) -> Person:
         since = day_began(person, self._age, now)
@@ -209,7 +211,7 @@ def _between(caller: Identity, callee: Identity) -> ColumnElement[bool]:
     return and_(strangers.c.caller == one, strangers.c.callee == other)
 
 
-_FACTS: Final = text(
+_FACTS: Final = Listed(
     # written out: what makes a statement of parts takes longer than the database does
     """
     SELECT 'claims' AS kind, handle AS owner, region AS a, groups AS b, age AS c, timezone AS d,
@@ -228,7 +230,7 @@ _FACTS: Final = text(
     UNION ALL SELECT 'stranger', caller, NULL, NULL, NULL, NULL, rings, last_at
     FROM strangers WHERE caller = :caller_person AND callee = :callee_person
     """
-).bindparams(bindparam("of_caller", expanding=True), bindparam("of_callee", expanding=True))
+)
 
 
 class _Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration."""
 
 metadata = MetaData()
@@ -45,6 +45,7 @@ calls = Table(
 )
 Index("calls_by_caller", calls.c.caller, calls.c.created_at, calls.c.call)
 Index("calls_by_callee", calls.c.callee, calls.c.created_at, calls.c.call)
+Index("calls_by_pair", calls.c.caller, calls.c.callee, calls.c.created_at, calls.c.call)
 Index("calls_open", calls.c.ended_at)
 Index("calls_by_time", calls.c.created_at)
 
@@ -128,6 +129,18 @@ bans = Table(
     Column("report", String(64), nullable=False),
     Column("since", Float, nullable=False),
 )
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("jti", String(200)),
+    Column("sub", String(64)),
+    Column("issued_until", Float),
+)
+Index("revocations_by_end", revocations.c.expires_at)
 
 pins = Table(
     "pins",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection
 
 from gateway.policy.identity import Identity
+from gateway.store.listed import Listed
 
 _LONGEST_S: Final = 86_400.0
 """A call that began before the day may reach into it; none is longer than this."""
-_TALKED: Final = text(
+_TALKED: Final = Listed(
     # two walks along an index, as an OR over both sides would be none
     """
     SELECT SUM(COALESCE(ended_at, :now)
@@ -24,15 +25,16 @@ _TALKED: Final = text(
             AND (ended_at IS NULL OR ended_at > :since)
     ) AS mine
     """
-).bindparams(bindparam("mine", expanding=True))
+)
 
 
 def talked_s(connection: Connection, who: Identity, since: float, now: float) -> float:
     """Seconds of connected calls from ``since`` to ``now``, those that last included."""
+    mine = [str(a) for a in who.addresses]
     asked = {
-        "mine": [str(a) for a in who.addresses],
         "since": since,
         "earliest": since - _LONGEST_S,
         "now": now,
     }
-    return max(0.0, float(connection.execute(_TALKED, asked).scalar() or 0.0))
+    found = connection.execute(*_TALKED.of(asked, mine=mine)).scalar()
+    return max(0.0, float(found or 0.0))

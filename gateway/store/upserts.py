@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -19,15 +20,21 @@ def upsert_all(
     """All with the same columns, in one go."""
     if not rows:
         return
-    statement = _insert(connection, table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    together = statement.on_conflict_do_update(index_elements=list(key), set_=changed)
-    connection.execute(together, [dict(row) for row in rows])
+    statement = _statement(connection.dialect.name, table, tuple(rows[0]), key)
+    connection.execute(statement, [dict(row) for row in rows])
 
 
-def _insert(connection: Connection, table: Table) -> Any:
+@lru_cache(maxsize=128)
+def _statement(dialect: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Any:
+    """Made once: that takes longer than the database does."""
+    statement = _insert(dialect, table)
+    changed = {name: statement.excluded[name] for name in columns if name not in key}
+    return statement.on_conflict_do_update(index_elements=list(key), set_=changed)
+
+
+def _insert(dialect: str, table: Table) -> Any:
     """Each dialect is some megabytes: the one that is not used is not loaded."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite  # noqa: PLC0415
 
         return sqlite.insert(table)

@@ -21,7 +21,8 @@ API = (
     "api={tokens: ["
     f"{{name: backend, hash: {_sha(TOKEN)}, scopes: ["
     "'calls:read', 'calls:write', 'people:read', 'people:write', 'reports:read', "
-    "'reports:write'], requests_per_s: 1000, requests_burst: 100000},"
+    "'reports:write', 'tokens:read', 'tokens:write', 'rollout:read', 'rollout:write'], "
+    "requests_per_s: 1000, requests_burst: 100000},"
     f"{{name: reader, hash: {_sha(READER)}, scopes: ['calls:read'], networks: ['192.0.2.0/24']}}"
     "]}"
 )

@@ -180,6 +180,7 @@ async def test_the_document_is_true(gateway: Gateway, tmp_path: Path) -> None:
         subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, gateway.tail(8)[-4000:] + done.stdout[-6000:] + done.stderr[-2000:]
+    assert (await Backend(gateway).ask("PUT", "/v1/rollout", {}))[0] == 200  # whatever it switched
     told = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert told is not None and int(told[2]) > 400, done.stdout[-3000:]
     assert not gateway.complaints()

@@ -14,7 +14,7 @@ from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
 from gateway.app.sessions import Sessions
-from gateway.app.tokens import mint
+from gateway.app.tokens import Tokens, mint
 from gateway.calls.pass_ports import Grant, Pass, PassPage
 from gateway.calls.people_ports import BlockPage, ContactPage
 from gateway.calls.pin_ports import Pin, PinKind, Redeemed
@@ -250,6 +250,7 @@ class Server:
         settings_: Settings | None = None,
         ready: Callable[[], Sequence[str]] = lambda: (),
         clock: Any = reactor,
+        tokens: Tokens | None = None,
     ) -> None:
         self.clock = clock
         self.settings = settings_ or settings()
@@ -261,6 +262,7 @@ class Server:
         self.book = ScriptedBook()
         self.outside: set[str] = set()  # people who have no calls
         self.sessions = Sessions(self.settings.app, clock)
+        self.tokens = tokens or Tokens(self.settings.app.token, clock.seconds)
         self.server = AppServer(
             self.settings,
             reactor,
@@ -281,6 +283,7 @@ class Server:
             PassMethods(ScriptedPasses(), self.sessions, self.settings.passes, clock.seconds),
             ready,
             Pages(self.settings, reactor.seconds),
+            self.tokens,
             clock,
         )
 

@@ -6,10 +6,12 @@ import json
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from gateway.app.dm_socket import WAIT_BEHIND
 from gateway.calls.events import Ringing
-from gateway.values import CallId
+from gateway.values import CallId, Principal
 from tests.app.scripted import Refused, Server, Started, settings
 from tests.peers.waiting import pause, until
 
@@ -300,3 +302,31 @@ async def test_pins(started: Started) -> None:
     assert (await alice.ask("pin.revoke", {"id": made["id"]}))["result"] == {}
     for params in ({}, {"kind": "twice"}, {"kind": "once", "ttl_s": 1}, {"kind": "once", "x": 1}):
         assert (await alice.ask("pin.create", params))["error"]["code"] == -32602
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_comes_behind_a_token_whose_key_is_fetched_waits_in_its_turn(
+    started: Started,
+) -> None:
+    server = await started()
+    fetched: Deferred[None] = Deferred()
+    tokens = server.tokens
+    read = tokens.read
+
+    async def slow(token: str) -> Principal:
+        await fetched
+        return await read(token)
+
+    tokens.read = slow  # type: ignore[method-assign]
+    client = await server.socket()
+    client.begin("session.open", {"token": server.token()})
+    behind = client.begin("history.list")
+    fetched.callback(None)
+    assert "result" in await client.answer(behind)
+    assert [f["id"] for f in client.frames.seen] == [behind - 1, behind]
+    tokens.read = lambda token: Deferred()  # type: ignore[method-assign,assignment,return-value]
+    flood = await server.socket()
+    flood.begin("session.open", {"token": server.token()})
+    for _ in range(WAIT_BEHIND + 1):
+        flood.begin("history.list")
+    assert await flood.closed() == 1008

@@ -1,10 +1,14 @@
-"""``make bench``: measures the gateway, Kamailio beside it, and writes ``var/bench.md``."""
+"""``make bench``: measures the gateway, Kamailio beside it, and writes ``var/bench.md``.
+
+``ARGS=calls`` or ``ARGS=people`` measures one part alone.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +23,7 @@ from twisted.internet.defer import Deferred  # noqa: E402
 from tests.bench.kamailio import Kamailio  # noqa: E402
 from tests.bench.machine import DISTURBED_PERCENT, described  # noqa: E402
 from tests.bench.measures import Latency, Load, Rate, latency, load, rate  # noqa: E402
-from tests.bench.verdicts import Verdicts, verdicts  # noqa: E402
+from tests.bench.people import people_report  # noqa: E402
 from tests.peers.fixtures import SHARED, Cast  # noqa: E402
 from tests.peers.gateway import ROOT, Gateway  # noqa: E402
 
@@ -38,7 +42,7 @@ SETS = (
 
 async def measured(directory: Path) -> str:
     results: dict[str, dict[str, list[Any]]] = {
-        "dm-gateway": {"latency": [], "rate": [], "load": [], "verdicts": []},
+        "dm-gateway": {"latency": [], "rate": [], "load": []},
         "Kamailio": {"latency": [], "rate": []},
     }
     for run in range(RUNS):
@@ -63,16 +67,14 @@ async def measured(directory: Path) -> str:
                     found["load"].append(await load(cast, server))
             finally:
                 await cast.end()
-    _say("verdicts with many people in the database")
-    results["dm-gateway"]["verdicts"] = await verdicts(directory, RUNS)
     return report(results)
 
 
 def report(results: dict[str, dict[str, list[Any]]]) -> str:
     ours, theirs = results["dm-gateway"], results["Kamailio"]
-    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    lines = [f"# Benchmark, {at}", "", *described(), ""]
-    lines += [
+    lines = [
+        "## Calls",
+        "",
         "Medians of the undisturbed runs; Kamailio is a proxy with one worker and carries",
         "",
     ]
@@ -95,17 +97,13 @@ def report(results: dict[str, dict[str, list[Any]]]) -> str:
         ("CPU of the server a set-up", "rate", "cpu_ms", "ms", ""),
     ):
         row(what, of(ours[kind], name), of(theirs[kind], name), unit, aim)
-    judged = ours["verdicts"]
-    users = f"a verdict, {judged[0].users:,} people in the database"
-    row(f"{users}, p50", of(judged, "p50"), None, "ms", "under 2 ms")
-    row(f"{users}, p99", of(judged, "p99"), None, "ms")
     talk = ours["load"]
     calls = talk[0].calls
     percent = of(talk, "worker_percent")
     row(f"workers' CPU a bridged PCMU call, {calls} up", percent, None, "%", "0.8 %")
     row("the whole tree's CPU a call", of(talk, "tree_percent"), None, "%")
     row("memory (PSS) a call", of(talk, "pss_per_call") / 1e6, None, "MB", "8 MB")
-    lines += ["", "## Runs", "", "| program | what | figures | stolen CPU |", "|---|---|---|---|"]
+    lines += ["", "### Runs", "", "| program | what | figures | stolen CPU |", "|---|---|---|---|"]
     for program, kinds in results.items():
         for kind, runs in kinds.items():
             for r in runs:
@@ -114,11 +112,9 @@ def report(results: dict[str, dict[str, list[Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figures(run: Latency | Rate | Load | Verdicts) -> str:
+def _figures(run: Latency | Rate | Load) -> str:
     match run:
         case Latency(calls=n, p50=p50, p99=p99):
-            return f"{n} calls, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
-        case Verdicts(judged=n, p50=p50, p99=p99):
             return f"{n} calls, p50 {p50:.2f} ms, p99 {p99:.2f} ms"
         case Rate(calls=n, failed=failed, per_s=per_s, cpu_ms=cpu):
             return f"{n} calls, {failed} failed, {per_s:.1f}/s, {cpu:.2f} ms CPU each"
@@ -131,9 +127,18 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+PARTS: dict[str, Callable[[Path], Awaitable[str]]] = {"calls": measured, "people": people_report}
+
+
 async def main(_reactor: Any) -> None:
-    with tempfile.TemporaryDirectory(prefix="dmgw-bench-") as directory:
-        text = await measured(Path(directory))
+    parts = sys.argv[1:] or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        sys.exit(f"{', '.join(sorted(unknown))}: there are {' and '.join(PARTS)}")
+    lines = [f"# Benchmark, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}", "", *described()]
+    text = "\n".join(lines) + "\n"
+    for part in parts:
+        with tempfile.TemporaryDirectory(prefix="dmgw-bench-") as directory:
+            text += "\n" + await PARTS[part](Path(directory))
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(text)
     sys.stdout.write(text)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.chain import Attempt, Chain, Dialled, Facts, Verdict
+from gateway.policy.chain import ANONYMOUS, Attempt, Chain, Dialled, Facts, Verdict
 from gateway.policy.limits import (
     DAY_S,
     Bucket,
@@ -191,6 +192,46 @@ def test_which_buckets_there_are() -> None:
     ]
     few = LimitsSection(calls_per_minute=None, calls_per_hour=None)
     assert [b.rule for b in buckets(few, "user:a", "user:b", None)] == ["pair_per_hour"]
+
+
+@pytest.mark.parametrize(
+    ("source", "keys"),
+    [
+        (
+            "trunk:a",
+            {
+                "pair_per_hour:sip:anonymous@anonymous.invalid trunk:a>user:b",
+                "address_per_minute:trunk:a",
+            },
+        ),
+        (
+            "192.0.2.1",
+            {
+                "pair_per_hour:sip:anonymous@anonymous.invalid 192.0.2.1>user:b",
+                "address_per_minute:192.0.2.1",
+            },
+        ),
+        (  # nothing tells them apart
+            None,
+            {
+                "calls_per_minute:sip:anonymous@anonymous.invalid",
+                "calls_per_hour:sip:anonymous@anonymous.invalid",
+                "pair_per_hour:sip:anonymous@anonymous.invalid>user:b",
+            },
+        ),
+    ],
+)
+def test_callers_without_a_name_are_not_one_person(source: str | None, keys: set[str]) -> None:
+    found = buckets(LimitsSection(), str(ANONYMOUS), "user:b", source)
+    assert {b.key for b in found} == keys
+
+
+def test_callers_without_a_name_share_no_talk_time() -> None:
+    section = LimitsSection(talk_minutes_per_day=1)
+    nobody = replace(attempt(Usage(talk_s=60)), caller=ANONYMOUS, caller_calls=9)
+    assert judged(attempt(Usage(talk_s=60)), section).rule == "talk_minutes_per_day"
+    assert judged(nobody, section).allowed
+    assert Chain(limit_rules(section), limit_bounds(section)).longest_s(nobody) is None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.store.calls import CallStore
 from gateway.store.database import Database
 from gateway.store.limits import LimitStore
 from gateway.store.outbox import Outbox
+from gateway.store.people import PeopleStore
 from gateway.store.reviews import ReviewStore
 from gateway.store.schema import webhook_events
 from gateway.values import CallId, Reason, SipAddress
@@ -92,7 +93,9 @@ async def test_the_apps_servers_are_told(database: Database) -> None:
     assert made is not None
     await reviews.report(CallId("c1"), BOB, "spam", "and again", NOW)
     await reviews.settle(made.id, "upheld", "", NOW + 5)
-    await LimitStore(database, SETTINGS.limits, Meters(), outbox).hold(ALICE, "spend_per_day", NOW)
+    people = PeopleStore(database, SETTINGS.people, SETTINGS.age)
+    kept = LimitStore(database, SETTINGS.limits, Meters(), people, outbox)
+    await kept.hold(ALICE, "spend_per_day", NOW)
     rows = await database.read(
         lambda c: list(c.execute(select(webhook_events).order_by(webhook_events.c.seq)))
     )

@@ -300,19 +300,26 @@ async def test_history_stays_quick_with_100_000_people(
 
 @SQLITE
 @pytest.mark.parametrize("missed", [None, True, False])
+@pytest.mark.parametrize("with_", [None, BOB])
 @pytest_twisted.ensureDeferred
-async def test_the_query_walks_the_indexes(database: Database, missed: bool | None) -> None:
-    query = page_query("user:a", (1.0, "c"), 11, None, missed)
+async def test_the_query_walks_the_indexes(
+    database: Database, with_: UserAddress | None, missed: bool | None
+) -> None:
+    query, asked = page_query("user:a", (1.0, "c"), 11, with_, missed)
+    query = query.params(**asked)
     compiled = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
     plan = await database.read(
         lambda c: [r[3] for r in c.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
     )
     searches = [p for p in plan if p.startswith("SEARCH")]
     wanted = {"calls_by_callee"} if missed else {"calls_by_caller", "calls_by_callee"}
+    if with_ is not None:
+        wanted = {"calls_by_pair"}
     assert {s.split("USING INDEX ")[1].split()[0] for s in searches} == wanted
     assert not [p for p in plan if p.startswith("SCAN calls")]
 
 
 def test_the_query_is_postgresqls_too() -> None:
-    sql = str(page_query("user:a", (1.0, "c"), 11, BOB, True).compile(dialect=postgresql.dialect()))
+    query, _ = page_query("user:a", (1.0, "c"), 11, BOB, True)
+    sql = str(query.compile(dialect=postgresql.dialect()))
     assert "(calls.created_at, calls.call) < " in sql

@@ -23,11 +23,14 @@ from gateway.api.operation import (
 )
 from gateway.api.problems import Refused
 from gateway.calls.people_ports import PeopleBook
-from gateway.policy.people import AllowFrom, Breakthrough, Preferences
+from gateway.policy.people import AllowFrom, Breakthrough, Preferences, QuietHours
+from gateway.settings.people import is_zone
+from gateway.settings.routing import DAYS, Day, minutes
 from gateway.values import parse_address
 
 READ: Final = "people:read"
 WRITE: Final = "people:write"
+MOST_PERIODS: Final = 21
 
 
 class QuietPeriod(Shown):
@@ -48,8 +51,41 @@ class PersonSettings(Shown):
     do_not_disturb: bool
 
 
+Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+End = Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+
+
+class QuietChange(Body):
+    """By the clock on the wall; ``to`` before ``from`` is on the next day."""
+
+    days: list[Day] = Field([*DAYS], min_length=1, max_length=7)
+    from_: Clock = Field(alias="from")
+    to: End
+
+    def hours(self) -> QuietHours:
+        """``Refused`` with 422 where that is no time at all."""
+        if minutes(self.from_) == minutes(self.to):
+            problem = "from and to are the same; right is from 00:00 to 24:00"
+            raise Refused(422, f"not right: quiet_hours: {problem}", [("quiet_hours", problem)])
+        days = tuple(day for day in DAYS if day in self.days)
+        return QuietHours(days, self.from_, self.to)
+
+
 class SettingsChange(Body):
     """What is left out stays as it is."""
+
+    quiet_hours: Annotated[list[QuietChange], Field(max_length=MOST_PERIODS)] | None = None
+    timezone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    def changes(self) -> dict[str, object]:
+        """``Refused`` with 422 for what cannot be."""
+        found = {name: v for name, v in self.model_dump().items() if v is not None}
+        if self.quiet_hours is not None:
+            found["quiet_hours"] = tuple(period.hours() for period in self.quiet_hours)
+        if self.timezone is not None and not is_zone(self.timezone):
+            problem = "is no time zone; right is Europe/Berlin"
+            raise Refused(422, f"not right: timezone {problem}", [("timezone", problem)])
+        return found
 
     allow_from: Literal["everyone", "contacts", "nobody"] | None = None
     allow_phone: bool | None = None
@@ -115,7 +151,7 @@ class PeopleResource:
             Operation("getSettings", "A person's settings", "GET", settings, READ, self._settings,
                       PersonSettings, path=OfPerson),
             Operation("changeSettings", "Change settings", "PATCH", settings, WRITE, self._change,
-                      PersonSettings, path=OfPerson, body=SettingsChange),
+                      PersonSettings, path=OfPerson, body=SettingsChange, refuses=(422,)),
             Operation("listContacts", "A person's contacts, by address", "GET", contacts, READ,
                       self._contacts, Contacts, path=OfPerson, query=ListQuery),
             Operation("putContact", "Add or replace a contact", "PUT", contacts, WRITE, self._put,
@@ -135,8 +171,8 @@ class PeopleResource:
         return Reply(_shown(await self._book.preferences(r.path.handle)))
 
     async def _change(self, r: Request) -> Reply:
-        changes = {name: v for name, v in r.body.model_dump().items() if v is not None}
-        return Reply(_shown(await self._book.prefer(r.path.handle, changes, self._now())))
+        made = await self._book.prefer(r.path.handle, r.body.changes(), self._now())
+        return Reply(_shown(made))
 
     async def _contacts(self, r: Request) -> Reply:
         page = await self._book.contacts(r.path.handle, r.query.after, r.query.limit)

@@ -125,7 +125,7 @@ def test_no_token_where_only_the_platform_can_sign(tmp_path: Path) -> None:
     file.write_text("app: {token: {algorithm: RS256, key_file: key.pem}}\n", encoding="utf-8")
     result = called("token", "--config", file, "--user", "a")
     assert result.exit_code == 1
-    assert "no token: app.token.algorithm is RS256: only the platform holds" in result.stderr
+    assert "no token: app.token has RS256: only the platform holds" in result.stderr
 
 
 def test_no_token_without_the_secrets_file(tmp_path: Path) -> None:

@@ -98,6 +98,10 @@ class Program:
             except ProcessExitedAlready:
                 return
 
+    def write(self, text: str) -> None:
+        """To its standard input."""
+        self._process.write(text.encode())
+
     async def stop(self, grace_s: float = 3) -> int:
         """SIGTERM, then SIGKILL; returns the exit code."""
         self.signal(signal.SIGTERM)

@@ -40,6 +40,7 @@ FEATURES = (
 _CALLS = "tests/e2e/test_calls.py"
 _TRUNKS = "tests/e2e/test_trunks.py"
 _BROWSER = "tests/e2e/test_browser_and_softphone.py"
+_LINPHONE = "tests/interop/test_linphone.py"
 _SIPP = "tests/e2e/test_sipp.py"
 CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "baresip": {
@@ -55,6 +56,13 @@ CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "TCP": (f"{_SIPP}::test_baresip_registers_and_calls_over_tcp",),
         "NAT": ("tests/nat/test_nat.py",),
     },
+    "linphone": {
+        "register": (f"{_LINPHONE}::test_it_is_called",),
+        "calls us": (f"{_LINPHONE}::test_it_calls_holds_and_hangs_up",),
+        "is called": (f"{_LINPHONE}::test_it_is_called",),
+        "hold": (f"{_LINPHONE}::test_it_calls_holds_and_hangs_up",),
+        "DTMF RFC 4733": (f"{_LINPHONE}::test_it_is_called",),
+    },
     "SIPp": {
         "register": (f"{_SIPP}::test_sipp_registers_with_md5",),
         "calls us": (f"{_SIPP}::test_fifty_calls_at_five_a_second",),
@@ -64,6 +72,9 @@ CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "register": ("tests/e2e/test_carrier.py",),
         "calls us": ("tests/e2e/test_carrier.py",),
         "is called": ("tests/e2e/test_carrier.py",),
+        "TLS": (
+            "tests/e2e/test_carrier.py::test_calls_both_ways_over_tls_with_certificates_of_both",
+        ),
     },
     "Chromium": {
         "calls us": (f"{_BROWSER}::test_the_browser_calls_and_hangs_up",),
@@ -107,6 +118,7 @@ def versions() -> dict[str, str]:
     packages = {
         "baresip": "baresip-core",
         "SIPp": "sip-tester",
+        "linphone": "linphone-cli",
         "Kamailio": "kamailio",
         "Chromium": "chromium",
     }

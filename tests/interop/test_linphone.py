@@ -1,4 +1,4 @@
-"""linphone as a softphone: registered with digest, called and calling, tones both ways, digits, hold."""
+"""linphone as a softphone: digest, calls both ways, tones both ways, digits, hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""linphonec as a softphone: driven by its commands, a file for a microphone, a recording of it all."""
+"""linphonec as a softphone: driven by commands, a file for a microphone, its ears recorded."""
 
 from __future__ import annotations
 

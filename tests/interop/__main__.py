@@ -40,7 +40,7 @@ FEATURES = (
 _CALLS = "tests/e2e/test_calls.py"
 _TRUNKS = "tests/e2e/test_trunks.py"
 _BROWSER = "tests/e2e/test_browser_and_softphone.py"
-_LINPHONE = "tests/interop/test_linphone.py"
+_LINPHONE = "tests/interop/linphone_calls.py"
 _SIPP = "tests/e2e/test_sipp.py"
 CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "baresip": {

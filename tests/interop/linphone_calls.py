@@ -1,4 +1,4 @@
-"""linphone as a softphone: digest, calls both ways, tones both ways, digits, hold."""
+"""linphone as a softphone: digest, calls both ways, tones, digits, hold.  For make interop alone."""
 
 from __future__ import annotations
 

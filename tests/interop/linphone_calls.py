@@ -1,4 +1,4 @@
-"""linphone as a softphone: digest, calls both ways, tones, digits, hold.  For make interop alone."""
+"""linphone as a softphone: digest, calls both ways, tones, digits, hold (make interop)."""
 
 from __future__ import annotations
 

@@ -195,6 +195,7 @@ class ManagedRtpengine:
             f"--timeout={int(max(60, self._media.rtp_timeout_s * 2))}",
             f"--silent-timeout={self.SILENT_S}",
             "--delete-delay=0",
+            "--endpoint-learning=heuristic",  # where SDP says nothing of use: like it at least
             "--mos=LQ",  # else reports count only once a round trip is known
             "--log-stderr",
             "--no-log-timestamps",

@@ -7,6 +7,7 @@ offer and answer of the dialog (RFC 3264).
 from __future__ import annotations
 
 import secrets
+from ipaddress import ip_address
 from typing import Final
 
 from twisted.internet.defer import DeferredLock
@@ -123,7 +124,7 @@ class SipAnchor:
             **tags,
             "sdp": sdp,
             "replace": ["origin", "session-connection"],
-            "flags": ["trust-address"],
+            "flags": ["trust-address", "strict-source", *_unlearned(audio)],
         }
         request |= self._towards_far(command) if worker else self._towards_worker(command, audio)
         if command == "offer" and session.engine.split:
@@ -165,6 +166,22 @@ class SipAnchor:
                 return {"consume": [name], "transcode": [self._codecs[0]]}
         offered = ", ".join(dict.fromkeys(names)) or "none"
         raise SdpUnusable(f"no common codec: {offered[:200]} offered")
+
+
+def _unlearned(audio: MediaSection) -> tuple[str, ...]:
+    """Whether rtpengine is to believe the SDP alone, and not who speaks first.
+
+    Of plain RTP anybody can be the first, who knows a port.  Behind a NAT the address says nothing;
+    with DTLS or SDES others are not understood, and ICE finds the way by itself.
+    """
+    if audio.proto.upper() not in ("RTP/AVP", "RTP/AVPF"):
+        return ()
+    try:
+        at = ip_address(audio.connection or "")
+    except ValueError:
+        return ()
+    behind = at.is_private and not at.is_loopback
+    return () if behind or at.is_unspecified else ("asymmetric",)
 
 
 def _audio(sdp: str) -> MediaSection:

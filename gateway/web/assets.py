@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _TYPES: Final = {
 class Asset:
     content_type: str
     content: bytes
+    zipped: bytes
     etag: str
 
 
@@ -31,5 +33,5 @@ def load_assets() -> Mapping[str, Asset]:
         if kind is not None:
             content = file.read_bytes()
             tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            assets[file.name] = Asset(kind, content, tag)
+            assets[file.name] = Asset(kind, content, gzip.compress(content, mtime=0), tag)
     return assets

@@ -92,10 +92,15 @@ class Pages:
         set_header(b"Cross-Origin-Resource-Policy", b"same-origin")
         set_header(b"Cache-Control", b"no-cache")
         set_header(b"Content-Type", asset.content_type.encode())
+        set_header(b"Vary", b"Accept-Encoding")
         if request.setETag(asset.etag.encode()):
             return b""  # 304: the browser has this one
-        set_header(b"Content-Length", str(len(asset.content)).encode())
-        return b"" if request.method == b"HEAD" else asset.content
+        content = asset.content
+        if _takes_gzip(request.getHeader("accept-encoding") or ""):
+            content = asset.zipped
+            set_header(b"Content-Encoding", b"gzip")
+        set_header(b"Content-Length", str(len(content)).encode())
+        return b"" if request.method == b"HEAD" else content
 
     def _people(self) -> dict[str, Any]:
         sip = self._settings.sip
@@ -151,3 +156,12 @@ class Pages:
         except ValueError:
             return False
         return True
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """RFC 9110 §12.5.3; a quality of 0 is a no."""
+    for part in accepted.lower().split(","):
+        name, _, quality = part.strip().partition(";")
+        if name.strip() == "gzip":
+            return quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

@@ -80,9 +80,14 @@ async def test_the_page_and_its_files(started: Started) -> None:
         ("/app/app.css", "text/css; charset=utf-8"),
         ("/app/icon.svg", "image/svg+xml"),
     ):
-        response, body = await ask("GET", server.url + path)
+        plain = {"Accept-Encoding": "gzip;q=0, identity"}
+        response, body = await ask("GET", server.url + path, headers=plain)
         assert header(response, "Content-Type") == kind
         assert response.length == len(body)
+        assert header(response, "Content-Encoding") is None
+        zipped, same = await ask("GET", server.url + path, headers={"Accept-Encoding": "br, gzip"})
+        assert header(zipped, "Content-Encoding") == "gzip" and same == body
+        assert header(zipped, "Vary") == "Accept-Encoding"
         policy = header(response, "Content-Security-Policy") or ""
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy

@@ -66,7 +66,8 @@ _PORT = """async () => {
 def silence_and_return(heard: Signal, rate: int, who: str) -> None:
     gap = audio.longest_gap_ms(heard, HZ, rate)
     print(f"{who}: {gap:.0f} ms without the other")
-    assert 100 < gap < 5000, f"{who}: {gap:.0f} ms without the other"
+    # a browser fills short gaps by going on with what it heard
+    assert gap < 5000, f"{who}: {gap:.0f} ms without the other"
     last = heard[-2 * rate :]
     assert audio.seconds_of(last, HZ, rate) > 1.5, f"{who} does not hear the other at the end"
 
@@ -100,6 +101,7 @@ async def test_a_call_outlives_a_change_of_network(gateway: Gateway, browser: Ch
         await in_state(alice, "ended")
     # the browser's own word of what could not be reached meanwhile
     assert all("ERR_INTERNET_DISCONNECTED" in error for error in alice.errors)
+    assert alice.origins <= {f"http://{gateway.http}", f"ws://{gateway.http}"}
     nothing_wrong(gateway, bob)
     await alice.close()
     await bob.close()

@@ -94,7 +94,6 @@ soak: setup-test ## 20 calls with session refreshes, five minutes, or ARGS="60" 
 	@$(BIN)/python -m tests.soak $(ARGS) </dev/null
 
 interop: setup-test ## run the tests that meet real peers, and write docs/interop.md from them
-	@.ci/packages linphone-cli
 	@$(BIN)/python -m tests.interop </dev/null
 
 flows: setup-test ## play the main flows with real peers, and write docs/flows.md from what they sent

@@ -40,7 +40,6 @@ FEATURES = (
 _CALLS = "tests/e2e/test_calls.py"
 _TRUNKS = "tests/e2e/test_trunks.py"
 _BROWSER = "tests/e2e/test_browser_and_softphone.py"
-_LINPHONE = "tests/interop/linphone_calls.py"
 _SIPP = "tests/e2e/test_sipp.py"
 CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "baresip": {
@@ -55,13 +54,6 @@ CELLS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "TLS": ("tests/interop/test_baresip_tls.py::test_calls_both_ways",),
         "TCP": (f"{_SIPP}::test_baresip_registers_and_calls_over_tcp",),
         "NAT": ("tests/nat/test_nat.py",),
-    },
-    "linphone": {
-        "register": (f"{_LINPHONE}::test_it_is_called",),
-        "calls us": (f"{_LINPHONE}::test_it_calls_holds_and_hangs_up",),
-        "is called": (f"{_LINPHONE}::test_it_is_called",),
-        "hold": (f"{_LINPHONE}::test_it_calls_holds_and_hangs_up",),
-        "DTMF RFC 4733": (f"{_LINPHONE}::test_it_is_called",),
     },
     "SIPp": {
         "register": (f"{_SIPP}::test_sipp_registers_with_md5",),
@@ -118,7 +110,6 @@ def versions() -> dict[str, str]:
     packages = {
         "baresip": "baresip-core",
         "SIPp": "sip-tester",
-        "linphone": "linphone-cli",
         "Kamailio": "kamailio",
         "Chromium": "chromium",
     }

@@ -92,15 +92,24 @@ def heard(signal: Signal, hz: float, rate: int, share: float = 0.1) -> NDArray[n
 
 def longest_gap_ms(signal: Signal, hz: float, rate: int) -> float:
     """The longest time without the tone, between its first and its last sound."""
+    return max((length for _, length in gaps_ms(signal, hz, rate)), default=0.0)
+
+
+def gaps_ms(signal: Signal, hz: float, rate: int) -> list[tuple[float, float]]:
+    """When the tone is not there, between its first and its last sound, and for how long."""
     there = heard(signal, hz, rate)
     if not there.any():
-        return len(signal) * 1000 / rate
-    first, last = there.argmax(), len(there) - there[::-1].argmax()
-    longest = run = 0
-    for is_there in there[first:last]:
-        run = 0 if is_there else run + 1
-        longest = max(longest, run)
-    return longest * WINDOW_MS
+        return [(0.0, len(signal) * 1000 / rate)]
+    first, last = int(there.argmax()), len(there) - int(there[::-1].argmax())
+    found: list[tuple[float, float]] = []
+    run = 0
+    for at in range(first, last):
+        if not there[at]:
+            run += 1
+        elif run:
+            found.append((float(at - run) * WINDOW_MS, float(run) * WINDOW_MS))
+            run = 0
+    return found
 
 
 def seconds_of(signal: Signal, hz: float, rate: int) -> float:

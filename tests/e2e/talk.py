@@ -16,8 +16,10 @@ def assert_tone(heard: Signal, rate: int, hz: float, seconds: float, who: str) -
     """The tone, 20 dB over its neighbours, for so long in all, without a gap over 60 ms."""
     clear = audio.over_neighbours_db(heard, hz, rate)
     long = audio.seconds_of(heard, hz, rate)
-    gap = audio.longest_gap_ms(heard, hz, rate)
+    gaps = audio.gaps_ms(heard, hz, rate)
+    gap = max((length for _, length in gaps), default=0.0)
     told = f"{who}: {hz} Hz {clear:.1f} dB over neighbours, {long:.2f} s, longest gap {gap:.0f} ms"
+    told += f" of {[(round(at), round(ms)) for at, ms in gaps[:20]]}"
     print(told)
     assert clear >= 20, told
     assert long >= seconds, told

@@ -44,7 +44,7 @@ async def _talk_and_press(
     client: AppClient, call: str, media: BrowserMedia, phone: Baresip, codec: str
 ) -> None:
     """Ten seconds of tone each way, then digits each way."""
-    await pause(0.5)
+    await pause(1.5)  # the browser is busy while it begins
     before = len(phone.heard()[0])
     await media.page.start_recording()
     await pause(TALK_S + 0.7)

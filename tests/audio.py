@@ -75,6 +75,12 @@ def over_neighbours_db(
     return float(10 * np.log10((power(signal, hz, rate) + 1e-14) / (neighbours + 1e-14)))
 
 
+def clear_db(signal: Signal, hz: float, rate: int) -> float:
+    """:func:`over_neighbours_db` of the usual 200 ms: one click does not spread over all."""
+    parts = _chunks(signal, round(rate * 0.2))
+    return float(np.median([over_neighbours_db(part, hz, rate) for part in parts]))
+
+
 def level_db(signal: Signal) -> float:
     """Mean power in dB of full scale (a sine of amplitude 1 has -3)."""
     return float(10 * np.log10(np.mean(signal**2) + 1e-14)) if len(signal) else -140.0

@@ -9,6 +9,7 @@ import pytest
 
 from tests.audio import (
     Signal,
+    clear_db,
     has_dtmf,
     is_silent,
     level_db,
@@ -36,6 +37,14 @@ def test_a_tone_is_found_and_only_where_it_is() -> None:
 def test_noise_is_no_tone_and_a_tone_in_noise_is() -> None:
     assert over_neighbours_db(NOISE, 440, 8000) < 20
     assert over_neighbours_db(NOISE + tone(440, 2, 8000), 440, 8000) > 20
+
+
+def test_a_click_does_not_hide_a_tone_and_another_tone_does() -> None:
+    signal = tones([(1000, 0.6), (0, 0.02), (1000, 0.6)])
+    assert over_neighbours_db(signal, 1000, 8000) < clear_db(signal, 1000, 8000)
+    assert clear_db(signal, 1000, 8000) > 60
+    assert clear_db(NOISE, 1000, 8000) < 20
+    assert clear_db(tones([(1000, 0.2), (0, 1)]), 1000, 8000) < 20
 
 
 @pytest.mark.parametrize("gap_ms", [40, 100, 500])

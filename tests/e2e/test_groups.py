@@ -38,7 +38,7 @@ async def hear(streams: Mapping[str, RtpStream], wanted: Mapping[str, str]) -> N
     for who, stream in streams.items():
         got = stream.audio(marks[who])
         for other, hz in HZ.items():
-            clear = audio.over_neighbours_db(got, hz, 8000) if len(got) else -99.0
+            clear = audio.clear_db(got, hz, 8000) if len(got) else -99.0
             if other in wanted[who].split():
                 assert clear >= 20, f"{who} does not hear {other}: {clear:.1f} dB"
                 assert audio.seconds_of(got, hz, 8000) >= HEARD_S * 0.9, (

@@ -12,8 +12,13 @@ import pytest
 import pytest_twisted
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+)
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.internet.threads import deferToThread
+from zope.interface import implementer
 
 from gateway.errors import CannotStart, NoResponse
 from gateway.sip.framing import KeepAlive, StreamFramer
@@ -146,12 +151,15 @@ def connect(port: int, context: Any = None, host: str = "127.0.0.1") -> Peer:
     return peer
 
 
+@implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class Contexts:
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
 
-    def getContext(self) -> SSL.Context:
-        return self._context
+    def _connection(self, _protocol: Any) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
+
+    clientConnectionForTLS = serverConnectionForTLS = _connection
 
 
 def client(papers: Papers | None = None, own: tuple[Path, Path] | None = None) -> Contexts:

@@ -20,7 +20,7 @@ DEBIAN_PYTHON := $(if $(filter python3,$(PYTHON)),python3 python3-venv)
 RUN_PACKAGES := ca-certificates $(DEBIAN_PYTHON) rtpengine-daemon
 # libatomic1: what runs Chromium in tests is linked with it
 TEST_PACKAGES := $(RUN_PACKAGES) git baresip sip-tester secsipidx chromium libatomic1 nsd kamailio kamailio-tls-modules \
-    prometheus systemd nftables iproute2 postgresql
+    prometheus systemd nftables iproute2 postgresql tcpdump
 
 .PHONY: help setup setup-test run test lint bench soak interop flows describe clean
 
@@ -66,6 +66,7 @@ $(VENV)/.test-ready: $(VENV)/.run-ready tests/peers/npm.py
 define HINT
 
   page     http://127.0.0.1:8080/app   sign in as Alice, in a private window as Bob, and call
+  console  http://127.0.0.1:8080/console   operator, password operator-dev (or viewer, viewer-dev-1)
   phone    SIP account 1001@dm.localhost, password secret1001, server 127.0.0.1:5060 (1002 likewise)
   baresip  <sip:1001@dm.localhost;transport=udp>;outbound="sip:127.0.0.1:5060";auth_user=1001;auth_pass=secret1001;regint=60
   watch    http://127.0.0.1:8080/healthz   http://127.0.0.1:8080/readyz   http://127.0.0.1:9478/metrics

@@ -228,6 +228,21 @@ def _person(user: str) -> UserAddress:
     return UserAddress(user)
 
 
+@main.command("hash-password")
+def hash_password() -> None:
+    """Read a password, twice from a terminal or once from a pipe; print its hash."""
+    from gateway.console.doors import LONGEST_PASSWORD, SHORTEST_PASSWORD, hashed  # noqa: PLC0415
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        wanted = f"right are {SHORTEST_PASSWORD} to {LONGEST_PASSWORD}"
+        raise click.UsageError(f"the password has {len(password)} characters; {wanted}")
+    click.echo(hashed(password))
+
+
 @main.command()
 @_settings
 def doctor(path: Path, overrides: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from gateway import __version__, parts
-from gateway.app.http import AppServer
+from gateway.app.http import AppServer, Mountable
 from gateway.app.pass_methods import PassMethods
 from gateway.app.people_methods import PeopleMethods
 from gateway.app.review_methods import ReviewMethods
@@ -42,11 +42,12 @@ from gateway.observe.metrics import Metrics
 from gateway.observe.mos import EModel
 from gateway.observe.notify import READY, STOPPING, Systemd
 from gateway.observe.scrape import MetricsServer
+from gateway.observe.traces import Recorder
 from gateway.policy.identity import Identities
 from gateway.policy.rules import chain_of
 from gateway.routing.dialplan import compile_plan
 from gateway.routing.enum import domains_of
-from gateway.settings import DnsSection, Settings, secret
+from gateway.settings import Settings
 from gateway.sip.places import parse_place
 from gateway.store.bans import BanStore
 from gateway.store.calls import CallStore
@@ -62,6 +63,7 @@ from gateway.store.switches import SwitchStore
 from gateway.store.usage import DAY_S, WEEK_S, UsageStore
 from gateway.trunks.carriers import Trunks
 from gateway.values import Reason, UserAddress
+from gateway.web.mounted import Mounted
 from gateway.web.pages import Pages
 
 log = structlog.get_logger()
@@ -139,10 +141,11 @@ class Service:
         self._lag.start()
         await life.start("store", self._database.start, self._database.stop)
         await self._start_records()
-        edge = Edge(s.sip, _passwords(s), reactor, self.metrics, s.trunks)
+        edge = Edge(s.sip, parts.passwords(s), reactor, self.metrics, s.trunks)
+        traces = edge.tap = await self._recorder()
         await life.start("edge", edge.start, edge.stop)
         locator = await self._locator()
-        passwords = _trunk_passwords(s)
+        passwords = parts.trunk_passwords(s)
         trunks = Trunks(s.trunks, passwords, locator, edge.client, reactor, self.metrics)
         for_workers, for_engines = split_ports(s.media.rtp_ports)
         self._pool = pool = Pool(
@@ -193,6 +196,7 @@ class Service:
                 holds=limits,
                 attestor=parts.signer(s.stir, self.metrics) if s.stir.sign else None,
                 identity_check=await self._verifier(),
+                leg_tap=traces,
                 paths=WebRtcPaths(s, engines),
                 clients=sessions,
                 locations=edge,
@@ -208,18 +212,10 @@ class Service:
             )
         )
         edge.serve(calls)
-        self._edge = edge
         await life.start("trunks", trunks.start, trunks.stop)
-        pages = Pages(s, reactor.seconds)
-
-        async def reported(report: Report, block: bool) -> None:
-            if not block or not isinstance(report.by, UserAddress):
-                return
-            try:
-                await people.block(report.by.handle, report.about, reactor.seconds())
-            except NotAllowed as e:  # as many as there may be: the report stands all the same
-                log.info("block_not_added", user=report.by.handle, why=str(e))
-
+        self._valve = valve = parts.GateValve(calls, edge, self.not_ready)
+        pages = await self._pages(traces, (calls, pool, trunks, edge, valve), (bans, limits))
+        reported = partial(self._reported, people)
         reviews = ReviewMethods(self._reviews, self._store, self.metrics, reactor.seconds, reported)
         mine = PeopleMethods(people, whose, rollout.includes, s.calls.ring_s, reactor.seconds)
         http = AppServer(
@@ -256,11 +252,17 @@ class Service:
         if left:
             log.warning("records_closed", count=left, reason=str(Reason.GATEWAY_ERROR))
 
+    async def _recorder(self) -> Recorder | None:
+        made = parts.recorder(self.settings.console, self._reactor)
+        if made is not None:
+            await self._life.start("traces", _nothing, parts.hearing(made))
+        return made
+
     async def _locator(self) -> Locator:
         s = self.settings
         if not s.trunks:
             return parts.Nowhere()
-        resolver = parts.resolver(_usable(s), self._reactor, self.metrics)
+        resolver = parts.resolver(parts.usable(s), self._reactor, self.metrics)
         named = any(not parse_place(trunk.address).numeric for trunk in s.trunks)
         if named or s.routing.enum:
             await self._life.start("dns", resolver.start, resolver.stop)
@@ -280,6 +282,33 @@ class Service:
         return await parts.api(
             self.settings.api, self._database, *wired, self._reactor, self.metrics
         )
+
+    async def _pages(
+        self,
+        traces: Recorder | None,
+        seen: tuple[CallRegistry, Pool, Trunks, Edge, parts.GateValve],
+        kept: tuple[BanStore, LimitStore],
+    ) -> Mountable:
+        pages: list[Mountable] = [Pages(self.settings, self._reactor.seconds)]
+        if traces is not None:
+            console = parts.console(
+                self.settings.console,
+                (traces, *seen),
+                (self._database, self._reviews, *kept),
+                self._reactor,
+                self.metrics,
+            )
+            await self._life.start("console", console.start, console.stop)
+            pages.append(console.pages)
+        return Mounted(pages)
+
+    async def _reported(self, people: PeopleStore, report: Report, block: bool) -> None:
+        if not block or not isinstance(report.by, UserAddress):
+            return
+        try:
+            await people.block(report.by.handle, report.about, self._reactor.seconds())
+        except NotAllowed as e:  # as many as there may be: the report stands all the same
+            log.info("block_not_added", user=report.by.handle, why=str(e))
 
     async def _verifier(self) -> IdentityCheck | None:
         if not self.settings.stir.verify:
@@ -354,7 +383,7 @@ class Service:
         calls = self.calls
         if calls is None:
             return
-        self._edge.refuse_new(True)
+        self._valve.end()
         drained = calls.drain()
         log.info("draining", calls=len(calls), drain_s=self.settings.daemon.drain_s)
         limit = self.settings.daemon.drain_s
@@ -369,7 +398,7 @@ class Service:
         """End what is left, at once but properly: BYEs are sent, records are finished."""
         calls = self.calls
         if calls is not None and len(calls):
-            self._edge.refuse_new(True)
+            self._valve.end()
             ended = calls.drain()
             calls.end_all(Reason.GATEWAY_ERROR)
             ended.addTimeout(FAREWELL_S, self._reactor)
@@ -388,39 +417,6 @@ class Service:
 
 async def _nothing() -> None:
     """For parts that are there once they are made."""
-
-
-def _usable(settings: Settings) -> DnsSection:
-    """Addresses of IPv6 lead nowhere where the edge has none itself."""
-    if settings.sip.host6 is not None or "ipv4" not in settings.dns.families:
-        return settings.dns
-    return settings.dns.model_copy(update={"families": ("ipv4",)})
-
-
-def _passwords(settings: Settings) -> dict[str, str]:
-    """Each account's digest password; ``CannotStart`` names the file that cannot be read."""
-    found: dict[str, str] = {}
-    for account in settings.sip.accounts:
-        try:
-            found[account.user] = secret(account.password, account.password_file)
-        except OSError as e:
-            problem = f"sip.accounts: {account.password_file} cannot be read: {e.strerror}"
-            raise CannotStart(problem) from e
-    return found
-
-
-def _trunk_passwords(settings: Settings) -> dict[str, str]:
-    """Each trunk's password, where it has one; ``CannotStart`` names what cannot be read."""
-    found: dict[str, str] = {}
-    for trunk in settings.trunks:
-        if trunk.password is None and trunk.password_file is None:
-            continue
-        try:
-            found[trunk.name] = secret(trunk.password, trunk.password_file)
-        except OSError as e:
-            problem = f"trunks: {trunk.password_file} cannot be read: {e.strerror}"
-            raise CannotStart(problem) from e
-    return found
 
 
 class _Daemon:

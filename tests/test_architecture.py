@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from gateway.settings import (
     Account,
+    ConsoleAccount,
     HeaderRules,
     NumberRule,
     OwnNumber,
@@ -51,6 +52,7 @@ FLOORS = {
     "media": 4,
     "app": 4,
     "api": 4,
+    "console": 4,
     "webhooks": 4,
     "store": 4,
     "dns": 4,
@@ -276,6 +278,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "sip.tls.certificates[]": Certificate,
     "trunks[]": Trunk,
     "api.tokens[]": ServiceToken,
+    "console.accounts[]": ConsoleAccount,
     "webhooks[]": Webhook,
     "trunks[].register": TrunkRegistration,
     "trunks[].headers": HeaderRules,

@@ -171,6 +171,20 @@ sipp: 3
             "4: sip.accounts.1.user: 'a' is there twice; keep one",
         ),
         (
+            "console:\n  accounts:\n    - name: ana\n      password_hash: secret\n",
+            "4: console.accounts.0.password_hash: is no scrypt hash; "
+            "dm-gateway hash-password makes one",
+        ),
+        (
+            "console:\n  accounts:\n    - name: ana\n",
+            "3: console.accounts.0: needs password_hash or password_hash_file",
+        ),
+        (
+            "console:\n  accounts:\n"
+            "    - {name: ana, password_hash_file: a}\n    - {name: ana, password_hash_file: b}\n",
+            "4: console.accounts.1.name: 'ana' is there twice; keep one",
+        ),
+        (
             "sip:\n  trusted:\n    - {name: pbx, address: pbx.example.org}\n",
             "3: sip.trusted.0.address: 'pbx.example.org' is not an IP address",
         ),

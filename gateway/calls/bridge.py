@@ -10,9 +10,10 @@ from gateway.calls.company import Company
 from gateway.calls.events import AppEvent, Dtmf, Held, Muted, Quality
 from gateway.calls.machine import Side
 from gateway.calls.ports import QualityModel, WorkerLease
+from gateway.calls.sampling import loss
 from gateway.calls.sides import CallSide
 from gateway.calls.tasks import together
-from gateway.values import Address, CallId, LegId, LegStats, StreamStats
+from gateway.values import Address, CallId, LegId, LegStats
 
 PAUSE = ","
 
@@ -146,10 +147,6 @@ class Bridge:
         before = self._told.get(side, LegStats())
         self._told[side] = stats
         codec = self._sides[side].codec()
-
-        def loss(now: StreamStats, then: StreamStats) -> float:
-            lost, got = max(0, now.lost - then.lost), max(0, now.packets - then.packets)
-            return lost / (lost + got) if lost + got else 0.0
 
         sent = loss(stats.received, before.received)
         received = loss(stats.sent, before.sent)

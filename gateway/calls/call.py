@@ -74,7 +74,9 @@ class Call:
         self.media_wait_s = outside.media_wait_s
         self._core = Core(self)
         self._machine = call_machine(self._core)
-        self.legs = LegTable(self.id, outside.meters, self._worker_lost, self._legs_emptied)
+        self.legs = LegTable(
+            self.id, outside.meters, self._worker_lost, self._legs_emptied, outside.ear
+        )
         self.anchorage = Anchorage(self.id, outside.anchors, outside.anchored)
         self._work = Tasks(self.id, self._task_failed)  # cancelled when the call ends
         self._words = Tasks(self.id, self._task_failed)  # records and farewells: always finished
@@ -189,6 +191,8 @@ class Call:
     def measured(self, side: Side, stats: LegStats) -> None:
         if self._bridge is not None and self.state is State.CONNECTED:
             self._bridge.measured(side, stats)
+            if (leg := self.at(side).leg) is not None:
+                self.legs.measured(leg, stats, self.at(side).codec())
 
     def end(self, ending: Ending) -> None:
         self._machine.end(ending)

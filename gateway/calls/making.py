@@ -19,6 +19,7 @@ from gateway.calls.ports import WorkerLease
 from gateway.calls.record import CallRecord
 from gateway.errors import NoCapacity
 from gateway.policy.chain import Verdict
+from gateway.routing.targets import Telephone
 from gateway.values import Address, CallId, Client, Party, Reason
 
 log = structlog.get_logger()
@@ -38,20 +39,16 @@ class Making:
         self._new_id = new_id or (lambda: f"c{secrets.token_hex(8)}")
         self._occupancy = Occupancy()
         self._waiting = 0  # calls that wait for a worker: they count against the capacity
-        self._draining = False
+        self.draining = False
         self._emptied: list[Deferred[None]] = []
 
     def drain(self) -> Deferred[None]:
         """Take no new calls; fires when the present ones have ended."""
-        self._draining = True
+        self.draining = True
         done: Deferred[None] = Deferred()
         self._emptied.append(done)
         self._tell_if_empty()
         return done
-
-    @property
-    def draining(self) -> bool:
-        return self._draining
 
     def _tell_if_empty(self) -> None:
         if not self.calls and not self._waiting:
@@ -62,7 +59,7 @@ class Making:
     def load(self, caller: Address, callee: Address) -> Load:
         parties = self._occupancy
         total = len(self.calls) + self._waiting
-        return Load(parties.calls(caller), parties.calls(callee), total, self._draining)
+        return Load(parties.calls(caller), parties.calls(callee), total, self.draining)
 
     def stopped(self, found: Judgement) -> Reason | None:
         """Why a call that is not refused is over as it begins."""
@@ -74,6 +71,16 @@ class Making:
         self, asked: Asked, caller_name: str, thread: str | None, verdict: Verdict
     ) -> CallRecord:
         call = CallId(self._new_id())
+        target = asked.target
+        log.info(
+            "call_made",
+            call=call,
+            caller=str(asked.caller),
+            callee=str(asked.to),
+            rule=verdict.rule,
+            target=type(target).__name__,
+            because=target.because if isinstance(target, Telephone) else (),
+        )
         return opened(self._outside, call, asked, caller_name, thread, verdict)
 
     async def make(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.calls.console_ports import LegTap
 from gateway.calls.identity_ports import Attestor, IdentityCheck
 from gateway.calls.limit_ports import Holds, Ledger
 from gateway.calls.pass_ports import Passes
@@ -22,6 +23,7 @@ from gateway.calls.ports import (
     MediaPool,
     QualityModel,
 )
+from gateway.calls.sampling import Ear
 from gateway.calls.trunk_ports import Carriers, Enum
 from gateway.policy.chain import Chain
 from gateway.policy.identity import Identities
@@ -65,6 +67,11 @@ class Outside:
     holds: Holds | None = None
     attestor: Attestor | None = None
     identity_check: IdentityCheck | None = None
+    leg_tap: LegTap | None = None
+
+    @property
+    def ear(self) -> Ear:
+        return Ear(self.quality, self.clock.seconds, self.leg_tap)
 
 
 @dataclass(frozen=True, slots=True)

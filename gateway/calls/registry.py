@@ -16,6 +16,7 @@ from gateway.calls.adding import Adding
 from gateway.calls.call import Call
 from gateway.calls.callees import AppCallee
 from gateway.calls.callers import AppCaller, SipCaller, TrunkCaller
+from gateway.calls.console_ports import CallView
 from gateway.calls.directory import Directory
 from gateway.calls.events import AppEvent
 from gateway.calls.judging import Asked
@@ -29,6 +30,7 @@ from gateway.calls.refusals import refusal, refuse
 from gateway.calls.rung_caller import RungCaller
 from gateway.calls.tasks import together
 from gateway.calls.transferring import Transferring
+from gateway.calls.views import view
 from gateway.errors import (
     GatewayError,
     NoSuchCall,
@@ -70,6 +72,10 @@ class CallRegistry:
     def drain(self) -> Deferred[None]:
         """Take no new calls; fires when the present ones have ended."""
         return self._making.drain()
+
+    def refuse_new(self, refuse: bool) -> None:
+        """Take no new calls, or take them again."""
+        self._making.draining = refuse
 
     @property
     def draining(self) -> bool:
@@ -255,6 +261,13 @@ class CallRegistry:
         usual = Reason.COMPLETED if found.state is State.CONNECTED else Reason.CANCELLED
         found.end(Ending(reason or usual, Party.GATEWAY))
         return found.record
+
+    def views(self) -> Sequence[CallView]:
+        """Calls that have not ended, oldest first; see ``console_ports.LiveCalls``."""
+        return [view(c) for c in self._calls.values() if c.state is not State.ENDED]
+
+    def room(self) -> tuple[int, int]:
+        return len(self._calls), self._outside.settings.max_calls
 
     def active(self) -> Sequence[CallRecord]:
         return [c.record for c in self._calls.values() if c.state is not State.ENDED]

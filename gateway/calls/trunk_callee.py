@@ -84,6 +84,11 @@ class TrunkCallee(Callee):
         self._last = LegEnd(503, "No trunk has room", remote=False)
         self._confirming = False
 
+    @property
+    def trunk(self) -> str | None:
+        """Which is tried, or has taken the call."""
+        return None if self._way is None else self._way.trunk
+
     # -- placing the call
 
     def alert(self) -> None:

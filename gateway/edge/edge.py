@@ -12,6 +12,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 
+from gateway.calls.console_ports import BindingView, SipTap
 from gateway.calls.ports import Anchor, Clock, EdgeMeters, IncomingCalls, Wills
 from gateway.edge.admission import Admission
 from gateway.edge.client import Client
@@ -63,6 +64,8 @@ class Edge:
     """
 
     wills: Wills | None = None
+    tap: SipTap | None = None
+    """Is told of every message between us and far ends; set before ``start``."""
 
     def __init__(
         self,
@@ -132,6 +135,7 @@ class Edge:
             flows=self._flows,
             meters=self._meters,
             now=self._now,
+            tap=self.tap,
         )
         self.inward = InwardPath(
             self._wire,
@@ -315,6 +319,8 @@ class Edge:
         if isinstance(message, SipParseError):
             self._broken(message, flow)
             return
+        if self.tap is not None:
+            self._wire.seen(flow, message.to_bytes())
         try:
             if isinstance(message, Request):
                 self.inward.request(message, flow)
@@ -376,6 +382,8 @@ class Edge:
                 self.outward.worker_gone(dialog)
 
     def _dialog_changed(self, dialog: Dialog, alive: bool) -> None:
+        if alive and self.tap is not None:
+            self.tap.joins(dialog.call_id, LegId(dialog.leg))
         if self.wills is None or dialog.worker not in self._workers:
             return
         if dialog.flow.transport not in ("udp", "tcp"):
@@ -402,6 +410,9 @@ class Edge:
 
     def display_name(self, aor: SipAddress) -> str:
         return self._registrar.display_name(aor)
+
+    def bindings(self, most: int) -> Sequence[BindingView]:
+        return self._registrar.bindings(most)
 
     def contacts(self, aor: SipAddress) -> Sequence[Contact]:
         return self._registrar.contacts(aor)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import structlog
 
+from gateway.calls.console_ports import BindingView
 from gateway.edge.flows import Flow, Flows
 from gateway.settings import SipSection
 from gateway.sip.headers import param, parse_name_addr
@@ -110,6 +112,17 @@ class Registrar:
         else:
             self._bindings.pop(user, None)
         self._counted(sum(map(len, self._bindings.values())))
+
+    # -- console_ports.Registrations
+
+    def bindings(self, most: int) -> Sequence[BindingView]:
+        now = self._now()
+        found = (
+            BindingView(user, str(b.uri), flow.transport if flow else "udp", b.expires_at)
+            for user, bindings in self._bindings.items()
+            for b, flow in ((b, self._flows.find(b.flow)) for b in live(bindings, now))
+        )
+        return tuple(islice(found, most))
 
     # -- ports.Locations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.calls.console_ports import SipTap
 from gateway.calls.ports import EdgeMeters
 from gateway.edge.flows import Flow, Flows
 from gateway.edge.listeners import Datagrams
@@ -44,9 +45,12 @@ class Wire:
     flows: Flows
     meters: EdgeMeters
     now: Callable[[], float]
+    tap: SipTap | None = None
 
     def send(self, flow: Flow, data: bytes) -> bool:
         """Send outwards; ``False`` when the connection is gone."""
+        if self.tap is not None:
+            self.tap.saw(True, flow.transport, self._at(flow), flow.peer, data)
         if flow.transport == "udp":
             socket = self.udp6 if ":" in flow.peer.host else self.udp
             return socket is not None and socket.send(data, flow.peer)
@@ -55,6 +59,11 @@ class Wire:
             return False
         connection(data)
         return True
+
+    def seen(self, flow: Flow, data: bytes) -> None:
+        """It has come from outside."""
+        if self.tap is not None:
+            self.tap.saw(False, flow.transport, self._at(flow), flow.peer, data)
 
     def send_if_open(self, flow: Flow, data: bytes) -> None:
         """Where nobody waits for an answer."""

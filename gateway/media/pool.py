@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -10,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import LoopingCall
 
+from gateway.calls.console_ports import WorkerView
 from gateway.calls.ports import Farewell, LegEvents, PoolMeters, WorkerState, WorkerWatch
 from gateway.errors import CannotStart, NoCapacity
 from gateway.media import commands as c
@@ -17,6 +19,7 @@ from gateway.media.lease import Lease
 from gateway.media.options import Options
 from gateway.media.process import WorkerProcess
 from gateway.media.rtp_ports import PortBlocks, worker_ports
+from gateway.media.usage import used_by
 from gateway.settings import MediaSection
 from gateway.values import CallId, HostPort, WorkerId
 
@@ -297,6 +300,28 @@ class Pool:
             port=farewell.destination.port,
             payload=farewell.payload[:60_000],
         )
+
+    # -- console_ports.Workers
+
+    def views(self) -> Sequence[WorkerView]:
+        now = self._reactor.seconds()
+        return [
+            WorkerView(
+                worker=w.id,
+                pid=w.pid,
+                state=_state(w),
+                taken=w.taken,
+                capacity=w.capacity,
+                up_s=now - w.born,
+                cpu_s=used[0],
+                rss_bytes=used[1],
+            )
+            for w, used in ((w, used_by(w.pid)) for w in self._workers)
+        ]
+
+    def room(self) -> tuple[int, int]:
+        s = self._settings
+        return sum(w.taken for w in self._workers), s.max_workers * s.legs_per_worker
 
     # -- for tests and the doctor
 

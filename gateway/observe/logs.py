@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -16,6 +17,21 @@ from gateway.observe.lines import Lines
 from gateway.observe.redaction import struck
 
 Style = Literal["json", "text"]
+
+_listening: list[Callable[[EventDict], None]] = []
+
+
+def listen(to: Callable[[EventDict], None]) -> Callable[[], None]:
+    """Hear every event from now on, its secrets struck out; what is returned ends it."""
+    _listening.append(to)
+    return lambda: _listening.remove(to)
+
+
+def _told(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for to in _listening:
+        to(event)
+    return event
+
 
 _CONTROLS = {c: repr(chr(c))[1:-1] for c in (*range(32), 127, *range(128, 160), 0x2028, 0x2029)}
 
@@ -96,6 +112,7 @@ def begin(
             structlog.processors.format_exc_info,
             _traceback,
             strike,
+            _told,
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

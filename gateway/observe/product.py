@@ -90,6 +90,14 @@ class ProductMetrics:
         self._revocations = Gauge(
             "dmgw_revocations", "Tokens, or people's tokens, that are revoked.", registry=registry
         )
+        self._console = Counter(
+            "dmgw_console_logins",
+            "Attempts to sign in to the operator's console.",
+            ("result",),
+            registry=registry,
+        )
+        for result in ("let_in", "refused", "too_many"):
+            self._console.labels(result)
         for rule in BREACHES:
             self._breaches.labels(rule)
         for direction in Direction:
@@ -127,6 +135,9 @@ class ProductMetrics:
 
     def reported(self, category: Category) -> None:
         self._reports.labels(category).inc()
+
+    def console_login(self, result: Literal["let_in", "refused", "too_many"]) -> None:
+        self._console.labels(result).inc()
 
     # -- the API
 

@@ -36,6 +36,8 @@ class Telephone:
     number: str
     choices: tuple[TrunkChoice, ...]
     classes: tuple[NumberClass, ...] = ()
+    because: tuple[str, ...] = ()
+    """What in the dial plan had a say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def _planned(
         case Refusal(reason=reason, text=text):
             return NoRoute(text, reason)
         case Outward(choices=choices):
-            return Telephone(plan.number, choices, plan.classes)
+            because = tuple(f"{s.stage}: {s.text}" for s in plan.steps if s.matched)
+            return Telephone(plan.number, choices, plan.classes, because)
         case Inside(to=to, order=order):
             found = (resolve(address, domain, is_account, is_user) for address in to)
             members = tuple(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from gateway.settings.api import ApiSection, ServiceToken, Webhook
+from gateway.settings.console import ConsoleAccount, ConsoleSection
 from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import Section
@@ -55,6 +56,8 @@ __all__ = [
     "AppSection",
     "CallerIdSection",
     "CallsSection",
+    "ConsoleAccount",
+    "ConsoleSection",
     "DaemonSection",
     "DialInSection",
     "DnsSection",

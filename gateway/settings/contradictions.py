@@ -21,6 +21,7 @@ _ONCE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("webhooks", "", "name"),
     ("api", "tokens", "name"),
     ("api", "tokens", "hash"),
+    ("console", "accounts", "name"),
     ("routing", "numbers", "number"),
     ("routing", "routes", "name"),
     ("sip", "accounts", "user"),

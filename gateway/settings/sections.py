@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from gateway.settings.api import ApiSection, Webhook
+from gateway.settings.console import ConsoleSection
 from gateway.settings.dialin import DialInSection
 from gateway.settings.dns import DnsSection
 from gateway.settings.kinds import (
@@ -238,6 +239,7 @@ class Settings(Section):
     stir: StirSection = StirSection()
     http: HttpSection = HttpSection()
     api: ApiSection = ApiSection()
+    console: ConsoleSection = ConsoleSection()
     webhooks: Annotated[tuple[Webhook, ...], Field(max_length=20)] = ()
     metrics: MetricsSection = MetricsSection()
     store: StoreSection = StoreSection()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest migration."""
 
 metadata = MetaData()
@@ -141,6 +141,20 @@ revocations = Table(
     Column("issued_until", Float),
 )
 Index("revocations_by_end", revocations.c.expires_at)
+
+console_actions = Table(
+    "console_actions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("target", String(400), nullable=False),
+    Column("outcome", String(200), nullable=False),
+)
+Index("console_actions_by_time", console_actions.c.at)
 
 pins = Table(
     "pins",

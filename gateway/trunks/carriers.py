@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from gateway.calls.console_ports import TargetView, TrunkView
 from gateway.calls.ports import Clock
 from gateway.calls.tasks import together
 from gateway.calls.trunk_ports import Locator, SipClient, Standing, TrunkMeters
@@ -73,6 +74,26 @@ class Trunks:
         for watched in self._health:
             watched.stop()
         await together(*(r.stop() for r in self._registrations))
+
+    # -- console_ports.TrunkStates
+
+    def views(self) -> Sequence[TrunkView]:
+        now = self._clock.seconds()
+        registered = {r.trunk: r.registered for r in self._registrations}
+        return [
+            TrunkView(
+                name=name,
+                address=trunk.address,
+                calls=self._calls[name],
+                max_calls=trunk.max_calls,
+                registered=registered.get(name),
+                targets=tuple(
+                    TargetView(f"{hop.transport} {hop.address}", doubtful)
+                    for hop, doubtful in self._targets[name].known(now)
+                ),
+            )
+            for name, trunk in self._trunks.items()
+        ]
 
     # -- ports.Carriers
 

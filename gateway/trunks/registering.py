@@ -76,6 +76,10 @@ class Registration:
         meters.trunk_registered(trunk.name, False)
 
     @property
+    def trunk(self) -> str:
+        return self._trunk.name
+
+    @property
     def registered(self) -> bool:
         return self._at is not None
 

@@ -70,6 +70,10 @@ class Targets:
         target = self._known.get(hop)
         return target is not None and (target.down or self._score(target, now) > DOUBT)
 
+    def known(self, now: float) -> Sequence[tuple[Hop, bool]]:
+        """Targets that were asked or have failed of late, and whether each is in doubt."""
+        return [(hop, self.is_doubtful(hop, now)) for hop in self._known]
+
     def standing(self, hops: Sequence[Hop], now: float) -> Standing:
         """The hops in DNS's order; of those in doubt the one that failed least comes first."""
         good = tuple(hop for hop in hops if not self.is_doubtful(hop, now))

@@ -18,7 +18,7 @@ from gateway.app.http import body_of, send_json
 from gateway.app.origins import Origins
 from gateway.app.tokens import mint
 from gateway.settings import Settings
-from gateway.web.assets import Asset, load_assets
+from gateway.web.assets import load_assets, serve
 
 log = structlog.get_logger()
 
@@ -29,20 +29,6 @@ DEV_USERS: Final = {
     "dave": "Dave Dubois",
 }
 DEV_TOKEN_S: Final = 12 * 3600
-
-_POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "media-src 'self' blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
 
 
 class _SignIn(BaseModel):
@@ -64,14 +50,14 @@ class Pages:
         @app.route("/app", methods=["GET"])
         @app.route("/app/", methods=["GET"])
         def index(request: Request) -> bytes:
-            return self._serve(request, self._assets["index.html"])
+            return serve(request, self._assets["index.html"])
 
         @app.route("/app/<string:name>", methods=["GET"])
         def asset(request: Request, name: str) -> bytes:
             found = self._assets.get(name)
             if found is None or name == "index.html":
                 raise NotFound
-            return self._serve(request, found)
+            return serve(request, found)
 
         if self._settings.app.dev_login:
             log.warning("development_sign_in_is_on", users=sorted(DEV_USERS))
@@ -83,24 +69,6 @@ class Pages:
             @app.route("/app/dev-login", methods=["POST"])
             def login(request: Request) -> bytes:
                 return self._sign_in(request)
-
-    def _serve(self, request: Request, asset: Asset) -> bytes:
-        set_header = request.setHeader
-        set_header(b"Content-Security-Policy", _POLICY.encode())
-        set_header(b"Permissions-Policy", b"microphone=(self), camera=(), geolocation=()")
-        set_header(b"Cross-Origin-Opener-Policy", b"same-origin")
-        set_header(b"Cross-Origin-Resource-Policy", b"same-origin")
-        set_header(b"Cache-Control", b"no-cache")
-        set_header(b"Content-Type", asset.content_type.encode())
-        set_header(b"Vary", b"Accept-Encoding")
-        if request.setETag(asset.etag.encode()):
-            return b""  # 304: the browser has this one
-        content = asset.content
-        if _takes_gzip(request.getHeader("accept-encoding") or ""):
-            content = asset.zipped
-            set_header(b"Content-Encoding", b"gzip")
-        set_header(b"Content-Length", str(len(content)).encode())
-        return b"" if request.method == b"HEAD" else content
 
     def _people(self) -> dict[str, Any]:
         sip = self._settings.sip
@@ -156,12 +124,3 @@ class Pages:
         except ValueError:
             return False
         return True
-
-
-def _takes_gzip(accepted: str) -> bool:
-    """RFC 9110 §12.5.3; a quality of 0 is a no."""
-    for part in accepted.lower().split(","):
-        name, _, quality = part.strip().partition(";")
-        if name.strip() == "gzip":
-            return quality.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

@@ -1,0 +1,1 @@
+"""The operator's console: doors, board, traces, downloads."""

@@ -33,7 +33,7 @@ class Board:
         self._sources = sources
         self._now = now
         self._rows: dict[tuple[str, str], _Known] = {}
-        self._gone: deque[tuple[int, bytes]] = deque()
+        self._gone: deque[tuple[int, tuple[str, str]]] = deque()
         self._forgotten = 0  # the newest serial whose row's end is not known any more
         self._serial = 0
         self._made_at = float("-inf")
@@ -50,7 +50,9 @@ class Board:
             self._make()
         full = not self._forgotten <= serial <= self._serial or serial == 0
         rows = b",".join(k.text for k in self._rows.values() if full or k.serial > serial)
-        gone = b"" if full else b",".join(text for at, text in self._gone if at > serial)
+        names = () if full else (k for at, k in self._gone if at > serial)
+        # one that is back again is among the rows
+        gone = b",".join(json.dumps(k).encode() for k in names if k not in self._rows)
         head = f'{{"serial":{self._serial},"at":{now:.3f},"full":{json.dumps(full)},"rows":['
         return head.encode() + rows + b'],"gone":[' + gone + b"]}\n"
 
@@ -69,7 +71,7 @@ class Board:
                     changed = True
         for key in [key for key in self._rows if key not in found]:
             del self._rows[key]
-            self._gone.append((serial, json.dumps(list(key)).encode()))
+            self._gone.append((serial, key))
             changed = True
         while len(self._gone) > GONE_KEPT:
             self._forgotten = self._gone.popleft()[0]

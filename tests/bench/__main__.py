@@ -1,6 +1,6 @@
 """``make bench``: measures the gateway, Kamailio beside it, and writes ``var/bench.md``.
 
-``ARGS=calls`` or ``ARGS=people`` measures one part alone.
+``ARGS=calls``, ``ARGS=people`` or ``ARGS=console`` measures one part alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ asyncioreactor.install()
 from twisted.internet import task  # noqa: E402  the reactor has to be there first
 from twisted.internet.defer import Deferred  # noqa: E402
 
+from tests.bench.console import console_report  # noqa: E402
 from tests.bench.kamailio import Kamailio  # noqa: E402
 from tests.bench.machine import DISTURBED_PERCENT, described  # noqa: E402
 from tests.bench.measures import Latency, Load, Rate, latency, load, rate  # noqa: E402
@@ -127,7 +128,11 @@ def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-PARTS: dict[str, Callable[[Path], Awaitable[str]]] = {"calls": measured, "people": people_report}
+PARTS: dict[str, Callable[[Path], Awaitable[str]]] = {
+    "calls": measured,
+    "people": people_report,
+    "console": console_report,
+}
 
 
 async def main(_reactor: Any) -> None:

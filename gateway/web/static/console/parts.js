@@ -13,6 +13,8 @@ export const bar = (share, kind = "") =>
 
 export const badge = (text, kind = "") => h("span", { class: `badge ${kind}` }, text);
 
+const STEP = 100;
+
 /**
  * Rows in columns `{key, name, of(row), show?(row), number?}`, sorted by a press on a column's
  * name.  `of` is what is sorted and searched by, `show` what stands there.
@@ -20,7 +22,7 @@ export const badge = (text, kind = "") => h("span", { class: `badge ${kind}` }, 
 export class Table extends Component {
   constructor(props) {
     super(props);
-    this.state = { by: props.by ?? props.columns[0].key, down: props.down ?? false, search: "" };
+    this.state = { by: props.by ?? props.columns[0].key, down: props.down ?? false, search: "", most: STEP };
   }
 
   sort(key) {
@@ -44,9 +46,9 @@ export class Table extends Component {
     return found;
   }
 
-  render({ caption, columns, rows, search, most = 1000, nothing = "None." }) {
+  render({ caption, columns, rows, search, nothing = "None." }) {
     const found = this.rows();
-    const { by, down } = this.state;
+    const { by, down, most } = this.state;
     return h("section", { class: "listing", "aria-label": caption },
       h("header", null,
         h("h2", null, caption, " ", h("small", null, found.length === rows.length ? rows.length : `${found.length} of ${rows.length}`)),
@@ -66,7 +68,7 @@ export class Table extends Component {
                   button(c.name, () => this.sort(c.key)))))),
               h("tbody", null, found.slice(0, most).map((row) =>
                 h(Row, { key: row.id, row, columns, again: this.props.again })))),
-            found.length > most && h("p", { class: "faint" }, `The first ${most} are shown.`)));
+            found.length > most && h("p", { class: "row" }, h("span", { class: "faint" }, `The first ${most} are shown.`), button(`Show ${STEP} more`, () => this.setState({ most: most + STEP }), { class: "small" }))));
   }
 }
 

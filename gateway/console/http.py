@@ -47,17 +47,17 @@ class ConsoleApi:
                     request, lambda: self._looked(request, look, of, tuple(parts.values()))
                 )
 
-        @app.route(f"{PLACE}/api/login", methods=["POST"])
+        @app.route(f"{PLACE}/api/login", methods=["POST"], endpoint="console login")
         def login(request: Request) -> Deferred[bytes]:
             return self._answer(request, lambda: self._sign_in(request))
 
-        @app.route(f"{PLACE}/api/logout", methods=["POST"])
+        @app.route(f"{PLACE}/api/logout", methods=["POST"], endpoint="console logout")
         def logout(request: Request) -> Deferred[bytes]:
             return self._answer(request, lambda: self._sign_out(request))
 
         desk = self._desk
 
-        @app.route(f"{PLACE}/api/session", methods=["GET"])
+        @app.route(f"{PLACE}/api/session", methods=["GET"], endpoint="console session")
         def session(request: Request) -> Deferred[bytes]:
             return self._answer(request, lambda: self._session(request))
 

@@ -259,6 +259,37 @@ async def test_reports_and_bans(gateway: Gateway, browser: Chromium, cast: Cast)
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_fraud_alert_is_seen_and_released(browser: Chromium, cast: Cast) -> None:
+    fraud = "limits={telephone: {new_countries_per_day: 1}}"
+    made = await office(cast, [{"name": "main"}], routing("main"), fraud, FAST)
+    gateway, carrier = made.gateway, made.carriers["main"]
+    alice = await cast.client(gateway)
+
+    async def dials(number: str) -> None:
+        mark = carrier.messages.mark()
+        call = await alice.invite(f"tel:{number}", alice.stream())
+        (await carrier.incoming(since=mark)).answer(486)
+        await alice.ended(call)
+
+    page = await entered(browser, gateway, "operator", "operator-dev")
+    await view(page, "safety", "[aria-label=Bans]")
+    await dials(NUMBER)
+    with pytest.raises(RpcError):
+        for number in ("+493012345678", "+33142685300", "+81332111111"):
+            await dials(number)
+    with pytest.raises(RpcError):
+        await dials(NUMBER)  # all telephone calls are stopped
+    await page.evaluate("() => { location.hash = '#/now'; }")
+    await view(page, "safety", '[aria-label="Release user:alice"]')
+    await page.until(said("new countries per day"))
+    await page.click('[aria-label="Release user:alice"]')
+    await page.until(said("Nobody's telephone calls are stopped."))
+    await dials(NUMBER)
+    nothing_wrong(gateway, page)
+    await page.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_first_view_is_small(gateway: Gateway, browser: Chromium) -> None:
     page = await browser.page(f"http://{gateway.http}/console")
     await page.wait("[name=name]")

@@ -210,6 +210,10 @@ class Page:
         """Without network, as the browser tells its pages; media of WebRTC goes on."""
         await self._ask("offline", offline=offline)
 
+    async def grant(self, permission: str) -> None:
+        """What a person would be asked for: ``notifications``."""
+        await self._ask("grant", permission=permission)
+
     async def press(self, key: str) -> None:
         """A key, as the keyboard would: ``Tab``, ``Enter``, ``a``."""
         await self._ask("press", key=key)

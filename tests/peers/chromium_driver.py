@@ -150,6 +150,8 @@ class Driver:
                 await page.emulate_media(color_scheme=args["scheme"], reduced_motion="reduce")
             case "offline":
                 await page.context.set_offline(args["offline"])
+            case "grant":
+                await page.context.grant_permissions([args["permission"]])
             case "press":
                 await page.keyboard.press(args["key"])
             case "record":

@@ -197,7 +197,7 @@ class Service:
                 attestor=parts.signer(s.stir, self.metrics) if s.stir.sign else None,
                 identity_check=await self._verifier(),
                 leg_tap=traces,
-                paths=WebRtcPaths(s, engines),
+                paths=WebRtcPaths(s, engines, self.metrics.opus_legs),
                 clients=sessions,
                 locations=edge,
                 records=self._store,

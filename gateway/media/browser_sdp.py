@@ -6,11 +6,13 @@ RFC 8843 (BUNDLE), RFC 8829 (JSEP).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import SdpUnusable
+from gateway.media.opus_share import NARROW_BPS, OPUS, is_narrow
 from gateway.sip.errors import SdpSyntaxError
 from gateway.sip.sdp import Codec, MediaSection, Sdp, parse_sdp
 
@@ -40,7 +42,11 @@ _KEPT: Final = frozenset(
 )
 _FROM_SESSION: Final = ("fingerprint", "ice-options", "ice-pwd", "ice-ufrag", "setup")
 _OURS: Final = ("mid:", "group:", "msid:", "msid-semantic:", "ssrc:", "ssrc-group:")
+_OPUS_MAP: Final = re.compile(r"a=rtpmap:\d+ opus/48000/2", re.I)
 _CHANNELS: Final = {"opus": (48_000, 2)}
+
+
+Order = Callable[[float | None], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class BrowserOffer:
 
     engine_sdp: str
     codec: str
+    narrow: bool
+    """It allows no more bandwidth than Opus takes."""
     _sections: tuple[MediaSection, ...]
     _audio: int
     _bundled: bool
@@ -70,7 +78,7 @@ class BrowserOffer:
         lines = session
         for index, section in enumerate(self._sections):
             if index == self._audio:
-                lines += audio
+                lines += _thrifty(audio, self.narrow) if self.codec == OPUS else audio
                 if mid is not None:
                     lines.append(f"a=mid:{mid}")
                 lines.append("a=msid:gateway gateway-audio")
@@ -79,13 +87,16 @@ class BrowserOffer:
         return "".join(f"{line}\r\n" for line in lines)
 
 
-def read_offer(sdp: str, allowed: Sequence[str]) -> BrowserOffer:
+def read_offer(sdp: str, allowed: Sequence[str] | Order) -> BrowserOffer:
     """Read a browser's offer; the codec is the first of ``allowed`` that it has.
 
+    ``allowed`` may depend on the bandwidth that the offer allows, in kbit/s.
     ``SdpUnusable`` says what is wrong.
     """
     parsed = parse(sdp)
     index, audio = _audio_of(parsed)
+    if callable(allowed):
+        allowed = allowed(audio.kbps)
     credentials = {name: _inherited(parsed, audio, name) for name in _FROM_SESSION}
     for name, meaning in (
         ("fingerprint", "DTLS fingerprint"),
@@ -103,6 +114,7 @@ def read_offer(sdp: str, allowed: Sequence[str]) -> BrowserOffer:
     return BrowserOffer(
         engine_sdp=_for_engine(audio, codec, credentials, candidates),
         codec=_canonical(codec.name, allowed),
+        narrow=is_narrow(audio.kbps),
         _sections=parsed.media,
         _audio=index,
         _bundled=bundled,
@@ -221,6 +233,23 @@ def _split(engine_sdp: str) -> tuple[list[str], list[str]]:
     if not audio:
         raise SdpUnusable("the answer has no m-line")
     return session, audio
+
+
+def _thrifty(audio: Sequence[str], narrow: bool) -> list[str]:
+    """Ask for Opus with in-band FEC, and for next to nothing in silence (RFC 7587 §6.1)."""
+    at = next((n for n, line in enumerate(audio) if _OPUS_MAP.fullmatch(line)), None)
+    if at is None:
+        return list(audio)
+    named = f"a=fmtp:{audio[at].partition(':')[2].partition(' ')[0]} "
+    wanted = {"useinbandfec": "1", "usedtx": "1"}
+    if narrow:
+        wanted["maxaveragebitrate"] = str(NARROW_BPS)
+    said = ";".join(line[len(named) :] for line in audio if line.startswith(named))
+    kept = [p.strip() for p in said.split(";") if p.strip()]
+    kept = [p for p in kept if p.partition("=")[0] not in wanted]
+    fmtp = named + ";".join([*kept, *(f"{name}={value}" for name, value in wanted.items())])
+    lines = [*audio[: at + 1], fmtp, *audio[at + 1 :]]
+    return [line for line in lines if line is fmtp or not line.startswith(named)]
 
 
 def _refused(section: MediaSection) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -14,6 +16,7 @@ from gateway.media.browser_sdp import MAX_BYTES, BrowserOffer, parse, read_offer
 from gateway.media.engine_session import EngineSession, begun, sdp_of
 from gateway.media.engines import Engines
 from gateway.media.ng import NgRefused, NgSilent
+from gateway.media.opus_share import LEGS_A_CORE, OpusShare
 from gateway.media.rtp_stats import leg_stats
 from gateway.settings import Settings
 from gateway.values import CallId, LegId, LegStats
@@ -38,8 +41,15 @@ def profile(sdp: str) -> str:
 class WebRtcPaths:
     """Implements ``AppMediaPaths``."""
 
-    def __init__(self, settings: Settings, engines: Engines) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engines: Engines,
+        count: Callable[[int], None] = lambda _legs: None,
+    ) -> None:
+        """``count`` is told how many browsers have Opus."""
         self._settings = settings
+        self._share = OpusShare(_most_opus(settings), count)
         self._engines = engines
         worker = [c for c in settings.media.codecs if c in _ENGINE_CODECS]
         self._worker_codecs: tuple[str, ...] = tuple(worker) or ("G722",)
@@ -50,7 +60,8 @@ class WebRtcPaths:
             if not self._engines.all:
                 raise SdpUnusable(f"{proto} is not taken here: webrtc.rtpengine is off")
             codecs = tuple(self._settings.webrtc.codecs)
-            return BrowserPath(call, leg, self._engines, codecs, self._worker_codecs)
+            engines, share = self._engines, self._share
+            return BrowserPath(call, leg, engines, share, codecs, self._worker_codecs)
         if proto in _PLAIN:
             if not self._settings.app.plain_rtp:
                 raise SdpUnusable(
@@ -62,6 +73,14 @@ class WebRtcPaths:
             f"profile {proto[:40]} is not taken; right are UDP/TLS/RTP/SAVPF, and where "
             "app.plain_rtp is on RTP/AVP and RTP/SAVP"
         )
+
+
+def _most_opus(settings: Settings) -> int | None:
+    """As set; else by the cores that a managed rtpengine shares with us."""
+    if settings.webrtc.opus_legs is not None:
+        return settings.webrtc.opus_legs
+    cores = len(os.sched_getaffinity(0))
+    return LEGS_A_CORE * cores if settings.webrtc.rtpengine == "managed" else None
 
 
 class StraightPath:
@@ -102,12 +121,14 @@ class BrowserPath:
         call: CallId,
         leg: LegId,
         engines: Engines,
+        share: OpusShare,
         codecs: tuple[str, ...],
         worker_codecs: tuple[str, ...],
     ) -> None:
         # unlike any other, also of a gateway that used this rtpengine before
         self._name = f"{call}/{leg}/{secrets.token_hex(4)}"
         self._engines = engines
+        self._share = share
         self._codecs = codecs
         self._worker_codecs = worker_codecs
         self._one_at_a_time = DeferredLock()
@@ -118,15 +139,17 @@ class BrowserPath:
     async def offer(self, sdp: str) -> PlainOffer:
         if profile(sdp) not in _DTLS:
             raise SdpUnusable("the call began with DTLS-SRTP and keeps it")
-        offered = read_offer(sdp, self._codecs)
         await self._one_at_a_time.acquire()
         try:
             if self._closed:
                 raise MediaFailed("the media path is closed")
+            before = None if self._offered is None else self._offered.codec
+            offered = read_offer(sdp, lambda kbps: self._share.order(self._codecs, kbps, before))
+            self._share.has(self._name, offered.codec)
             plain = await self._offer(offered)
+            self._offered = offered
         finally:
             self._one_at_a_time.release()
-        self._offered = offered
         heard = offered.codec if self._transcodes(offered) else None
         return PlainOffer(sdp=plain, secure=True, codec=heard)
 
@@ -179,6 +202,7 @@ class BrowserPath:
 
     async def close(self) -> None:
         self._closed = True
+        self._share.gone(self._name)
         await self._one_at_a_time.acquire()
         try:
             await self._drop()

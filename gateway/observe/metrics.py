@@ -82,6 +82,7 @@ class Metrics(ProductMetrics):
             "dmgw_group_joins", "People who were added to a call and came.", registry=r
         )
         self._legs = Gauge("dmgw_legs_active", "Open legs.", ("kind",), registry=r)
+        self._opus = Gauge("dmgw_opus_legs", "Browsers that have Opus.", registry=r)
         self._workers = Gauge("dmgw_workers", "Media workers.", ("state",), registry=r)
         self._requests = Counter(
             "dmgw_sip_requests", "SIP requests from outside.", ("method",), registry=r
@@ -223,6 +224,9 @@ class Metrics(ProductMetrics):
             self._duration.observe(duration_s)
         if duration_s >= TALK_S:
             self.reached(direction, "talked")
+
+    def opus_legs(self, count: int) -> None:
+        self._opus.set(count)
 
     def leg_began(self, kind: LegKind) -> None:
         self._legs.labels(kind).inc()

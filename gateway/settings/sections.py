@@ -205,6 +205,9 @@ class WebRtcSection(Section):
     host: Host = Field("127.0.0.1", description="address a managed rtpengine gives to browsers")
     public_host: Host | None = None
     codecs: Annotated[tuple[WebRtcCodec, ...], Field(min_length=1)] = ("opus", "G722", "PCMU")
+    opus_legs: Annotated[int, Field(ge=0, le=100_000)] | None = Field(
+        None, description="browsers that have Opus at a time; none: 20 a core, others' engines: all"
+    )
     ice_servers: tuple[IceServer, ...] = ()
 
     @field_validator("rtpengine", mode="before")

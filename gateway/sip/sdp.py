@@ -36,7 +36,10 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class MediaSection:
-    """One ``m=`` section; ``connection`` is its own address or the session's."""
+    """One ``m=`` section; ``connection`` is its own address or the session's.
+
+    ``kbps`` is the bandwidth that its sender allows, its own or the session's (RFC 8866 §5.8).
+    """
 
     kind: str
     port: int
@@ -44,6 +47,7 @@ class MediaSection:
     formats: tuple[str, ...]
     attributes: tuple[tuple[str, str | None], ...]
     connection: str | None
+    kbps: float | None = None
 
     def attribute(self, name: str) -> str | None:
         """The first of this name; ``""`` for a property attribute, ``None`` for none."""
@@ -122,6 +126,7 @@ def parse_sdp(body: bytes | str) -> Sdp:
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     session: list[tuple[str, str | None]] = []
     session_address: str | None = None
+    session_kbps: float | None = None
     sections: list[_Open] = []
     for number, line in enumerate(text.replace("\r\n", "\n").rstrip("\n").split("\n"), 1):
         match = _LINE.fullmatch(line)
@@ -138,6 +143,12 @@ def parse_sdp(body: bytes | str) -> Sdp:
                 sections[-1].connection = address
             else:
                 session_address = address
+        elif kind == "b":
+            kbps = _kbps(value)
+            if sections:
+                sections[-1].kbps = kbps if kbps is not None else sections[-1].kbps
+            else:
+                session_kbps = kbps if kbps is not None else session_kbps
         elif kind == "a":
             name, colon, rest = value.partition(":")
             pair = (name, rest if colon else None)
@@ -147,7 +158,9 @@ def parse_sdp(body: bytes | str) -> Sdp:
     inherited = [a for a in session if a[0] in directions]
     return Sdp(
         attributes=tuple(session),
-        media=tuple(s.closed(session_address, inherited, directions) for s in sections),
+        media=tuple(
+            s.closed(session_address, session_kbps, inherited, directions) for s in sections
+        ),
     )
 
 
@@ -158,17 +171,34 @@ class _Open:
         self.head = (kind, port, proto, formats)
         self.attributes: list[tuple[str, str | None]] = []
         self.connection: str | None = None
+        self.kbps: float | None = None
 
     def closed(
         self,
         address: str | None,
+        kbps: float | None,
         inherited: list[tuple[str, str | None]],
         directions: set[str],
     ) -> MediaSection:
         own = any(name in directions for name, _ in self.attributes)
         attributes = self.attributes if own else [*inherited, *self.attributes]
         connection = self.connection or address
-        return MediaSection(*self.head, tuple(attributes), connection)
+        kbps = self.kbps if self.kbps is not None else kbps
+        return MediaSection(*self.head, tuple(attributes), connection, kbps)
+
+
+def _kbps(value: str) -> float | None:
+    """Of ``AS`` and ``TIAS`` (RFC 3890); others are for others."""
+    kind, _, figure = value.strip().partition(":")
+    if not figure.isascii() or not figure.isdigit() or len(figure) > 9:
+        return None
+    match kind:
+        case "AS":
+            return float(figure)
+        case "TIAS":
+            return float(figure) / 1000
+        case _:
+            return None
 
 
 def _media_line(value: str, number: int) -> tuple[str, int, str, tuple[str, ...]]:

@@ -47,9 +47,9 @@ class BrowserMedia:
         await page.open(f"http://{gateway.http}/healthz")
         return cls(page)
 
-    async def offer(self, codec: str) -> str:
-        """A complete offer (all candidates gathered) with this codec and telephone-event."""
-        return str(await self.page.evaluate(_OFFER, codec))
+    async def offer(self, *codecs: str) -> str:
+        """A complete offer (all candidates gathered) with these codecs and telephone-event."""
+        return str(await self.page.evaluate(_OFFER, codecs))
 
     async def answer(self, sdp: str) -> None:
         await self.page.evaluate(_ANSWER, sdp)
@@ -59,15 +59,17 @@ class BrowserMedia:
         return str(await self.page.evaluate(_CODEC))
 
 
-_OFFER = """async (codec) => {
+_OFFER = """async (codecs) => {
   window.pc = new RTCPeerConnection();
   const stream = await navigator.mediaDevices.getUserMedia({audio: {echoCancellation: false,
     noiseSuppression: false, autoGainControl: false}});
   const transceiver = pc.addTransceiver(stream.getAudioTracks()[0], {streams: [stream]});
-  const wanted = ['audio/' + codec.toLowerCase(), 'audio/telephone-event'];
   const all = RTCRtpReceiver.getCapabilities('audio').codecs;
-  const chosen = all.filter(c => wanted.includes(c.mimeType.toLowerCase()));
-  if (!chosen.some(c => c.mimeType.toLowerCase() === wanted[0])) throw new Error('no ' + codec);
+  const chosen = [...codecs, 'telephone-event'].flatMap(codec => {
+    const found = all.filter(c => c.mimeType.toLowerCase() === 'audio/' + codec.toLowerCase());
+    if (!found.length) throw new Error('no ' + codec);
+    return found;
+  });
   transceiver.setCodecPreferences(chosen);
   await pc.setLocalDescription(await pc.createOffer());
   if (pc.iceGatheringState !== 'complete') {

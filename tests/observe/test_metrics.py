@@ -56,6 +56,7 @@ NAMES = {
     "dmgw_jwks_reads_total": ("counter", {"result"}),
     "dmgw_jwks_keys": ("gauge", set()),
     "dmgw_revocations": ("gauge", set()),
+    "dmgw_opus_legs": ("gauge", set()),
     "dmgw_console_logins_total": ("counter", {"result"}),
     "dmgw_api_requests_total": ("counter", {"class"}),
     "dmgw_webhook_deliveries_total": ("counter", set()),

@@ -31,6 +31,18 @@ export async function microphone(deviceId = null) {
   }
 }
 
+const NARROW = new Set(["slow-2g", "2g", "3g"]);
+
+/** Whether the browser says that its network is slow, or that each byte is paid for. */
+export function isNarrow(connection = navigator.connection) {
+  return Boolean(connection && (connection.saveData || NARROW.has(connection.effectiveType)));
+}
+
+/** The offer with the bandwidth that there is, in kbit/s: the gateway answers with the thriftiest codec. */
+function bounded(sdp, kbps) {
+  return sdp.replace(/^(m=audio [^\r\n]*\r\nc=[^\r\n]*\r\n)/m, `$1b=AS:${kbps}\r\n`);
+}
+
 /** Set the local description and wait for its candidates, but not for ever. */
 export async function gathered(pc, offer) {
   await pc.setLocalDescription(offer);
@@ -43,7 +55,7 @@ export async function gathered(pc, offer) {
       setTimeout(resolve, GATHERING_MS);
     });
   }
-  return pc.localDescription.sdp;
+  return isNarrow() ? bounded(pc.localDescription.sdp, 40) : pc.localDescription.sdp;
 }
 
 /** How loud a stream is, 0 to 1, asked for as often as wanted; `close` when done. */

@@ -289,12 +289,14 @@ class FarSide:
     """How a SIP leg's media is to look to its far end, where rtpengine stands between.
 
     ``profile`` is an RTP profile of SDP, ``codecs`` those to offer besides the worker's.
+    ``tones``: digits are sound there, and telephone-event here.
     """
 
     profile: Literal["RTP/AVP", "RTP/SAVP", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"] = "RTP/AVP"
     codecs: tuple[str, ...] = ()
     ice: bool = False
     family: Literal["IP4", "IP6"] = "IP4"
+    tones: bool = False
 
 
 @dataclass(frozen=True, slots=True)

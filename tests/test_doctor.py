@@ -141,9 +141,10 @@ def test_programs_that_fail_or_never_end_are_survived(program: Callable[[str], P
 
 def test_trunks_whose_tones_nobody_hears() -> None:
     trunks = [
-        {"name": word, "address": "192.0.2.1", "dtmf": word}
+        {"name": word, "address": "192.0.2.1", "dtmf": word, "media": "direct"}
         for word in ("rfc4733", "info", "inband")
     ]
+    trunks.append({"name": "heard", "address": "192.0.2.1", "dtmf": "inband"})
     found = only(media.digits(settings(trunks=trunks)))
     assert (found.grade, found.what) == ("warn", "digits of trunk inband")
     assert "telephone-event" in found.mend

@@ -206,6 +206,11 @@ sipp: 3
             "3: trunks.1.name: 'one' is there twice; keep one",
         ),
         (
+            "webrtc:\n  rtpengine: off\ntrunks:\n  - {name: one, address: a.org, dtmf: inband}\n",
+            "4: trunks.0.dtmf: inband takes rtpengine, which is off; "
+            "media: direct sends tones, hears none",
+        ),
+        (
             "sip:\n  registration_min_s: 100\n  registration_max_s: 60\n",
             "2: sip.registration_min_s: is above registration_max_s, 60",
         ),

@@ -28,17 +28,22 @@ class Anchorage:
         self._legs.anchored(leg, anchor)
         return anchor
 
-    async def taken(self, leg: LegId, offer: bytes | None) -> bytes | None:
+    async def taken(self, leg: LegId, offer: bytes | None, *, tones: bool = False) -> bytes | None:
         """A SIP peer's offer as a worker takes it; ``None`` where that is as it came.
+
+        ``tones``: it may press digits that are sound.
 
         ``SdpUnusable`` where even rtpengine cannot help.
         """
+        far = FarSide(tones=True) if tones else None
         if not offer:
+            if far is not None:  # the worker makes the offer, in its answer
+                self.stand(leg, far)
             return None
         text = offer.decode("utf-8", "replace")
-        if not self._anchors.needed(text):
+        if far is None and not self._anchors.needed(text):
             return None
-        return (await self.stand(leg, None).offer(text, from_worker=False)).encode()
+        return (await self.stand(leg, far).offer(text, from_worker=False)).encode()
 
     async def drop(self, leg: LegId) -> None:
         anchor = self._open.pop(leg, None)
@@ -60,9 +65,11 @@ def far_of_trunk(trunk: Trunk, hop: Hop) -> FarSide | None:
     """What a trunk's target needs; ``None``: it speaks with the worker itself."""
     beyond = tuple(c for c in trunk.codecs if c in ("opus", "G729"))
     family: Literal["IP4", "IP6"] = "IP6" if ":" in hop.address.host else "IP4"
-    if trunk.media == "direct" or (trunk.media == "auto" and not beyond and family == "IP4"):
+    needed = bool(beyond) or family == "IP6" or trunk.hears_tones
+    if trunk.media == "direct" or (trunk.media == "auto" and not needed):
         return None
     if trunk.srtp == "dtls":
-        return FarSide("UDP/TLS/RTP/SAVP", beyond, family=family)
+        return FarSide("UDP/TLS/RTP/SAVP", beyond, family=family, tones=trunk.hears_tones)
     secure = trunk.srtp != "off"
-    return FarSide("RTP/SAVP" if secure else "RTP/AVP", beyond, family=family)
+    profile: Literal["RTP/SAVP", "RTP/AVP"] = "RTP/SAVP" if secure else "RTP/AVP"
+    return FarSide(profile, beyond, family=family, tones=trunk.hears_tones)

@@ -328,7 +328,10 @@ class CallRegistry:
         call.between(caller, self._directory.callee(call, found.target, caller, found.silent))
         leg = caller.invited
         try:
-            offer = await call.anchorage.taken(leg, invite.offer)
+            tones = invite.trunk is not None and (
+                self._outside.carriers.trunk(invite.trunk).hears_tones
+            )
+            offer = await call.anchorage.taken(leg, invite.offer, tones=tones)
             await together(call.save(), self._expected(call, leg, invite.trunk))
         except CancelledError:
             caller.never_came()

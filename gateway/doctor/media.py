@@ -102,10 +102,11 @@ def _answers(host: str, port: int) -> bool:
 def digits(settings: Settings) -> Iterator[Finding]:
     """Trunks to which digits go as tones: theirs, coming in as tones, are heard by nobody."""
     for trunk in settings.trunks:
-        if trunk.dtmf == "inband":
+        if trunk.dtmf == "inband" and not trunk.hears_tones:
             yield Finding(
                 f"digits of trunk {trunk.name}",
                 "warn",
-                "dtmf: inband sends tones and hears none; telephone-event and INFO are heard",
-                "have the trunk send telephone-event (RFC 4733) where its callers press digits",
+                "dtmf: inband with media: direct sends tones and hears none",
+                "leave media at auto, so that rtpengine listens; or have the trunk send "
+                "telephone-event (RFC 4733)",
             )

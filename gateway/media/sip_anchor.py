@@ -23,6 +23,7 @@ FAR: Final = "far"
 WORKER: Final = "worker"
 DECODED: Final = ("opus", "G722", "PCMU", "PCMA", "G729", "GSM", "speex", "iLBC", "AMR", "AMR-WB")
 """What rtpengine decodes; of these it is asked for the first that the far end offers."""
+EVENTS: Final = "telephone-event"
 _PLAIN: Final = frozenset({"RTP/AVP", "RTP/SAVP"})
 _PROFILES: Final = ("RTP/AVP", "RTP/SAVP", "RTP/AVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF")
 
@@ -72,7 +73,8 @@ class SipAnchor:
     async def offer(self, sdp: str, *, from_worker: bool) -> str:
         audio = _audio(sdp)
         if not from_worker:
-            self._far = _as_offered(audio)
+            tones = self._far is not None and self._far.tones
+            self._far = _as_offered(audio, tones=tones)
         elif self._far is None:
             self._far = FarSide()
         return await self._through("offer", sdp, audio, from_worker=from_worker)
@@ -127,6 +129,10 @@ class SipAnchor:
             "flags": ["trust-address", "strict-source", *_unlearned(audio)],
         }
         request |= self._towards_far(command) if worker else self._towards_worker(command, audio)
+        if self._far is not None and self._far.tones:
+            flags = request["flags"]
+            assert isinstance(flags, list)
+            flags.append("always-transcode")  # else nobody listens to the sound
         if command == "offer" and session.engine.split:
             request["direction"] = ["priv", "pub"] if worker else ["pub", "priv"]
         return request
@@ -142,8 +148,13 @@ class SipAnchor:
         }
         if dtls and command == "answer":
             request["DTLS"] = "passive"
+        codec: dict[str, list[str]] = {}
         if command == "offer" and far.codecs:
-            request["codec"] = {"transcode": list(far.codecs)}
+            codec["transcode"] = list(far.codecs)
+        if command == "offer" and far.tones:
+            codec["mask"] = [EVENTS]  # ours has them, the far end is not told of any
+        if codec:
+            request["codec"] = codec
         return request
 
     def _towards_worker(self, command: str, audio: MediaSection) -> dict[str, object]:
@@ -156,11 +167,16 @@ class SipAnchor:
         if command == "offer":
             request["DTLS_reverse"] = "passive"
             names = [c.name for c in audio.codecs()]
+            codec: dict[str, list[str]] = {}
             if not any(_is(name, self._codecs) for name in names):
-                request["codec"] = self._transcoded(names)
+                codec = self._transcoded(names)
+            if self._far is not None and self._far.tones and not _is(EVENTS, names):
+                codec["transcode"] = [*codec.get("transcode", ()), EVENTS]
+            if codec:
+                request["codec"] = codec
         return request
 
-    def _transcoded(self, names: list[str]) -> dict[str, object]:
+    def _transcoded(self, names: list[str]) -> dict[str, list[str]]:
         for name in DECODED:
             if _is(name, names):
                 return {"consume": [name], "transcode": [self._codecs[0]]}
@@ -193,7 +209,7 @@ def _audio(sdp: str) -> MediaSection:
     return audio
 
 
-def _as_offered(audio: MediaSection) -> FarSide:
+def _as_offered(audio: MediaSection, *, tones: bool) -> FarSide:
     profile = next((p for p in _PROFILES if p == audio.proto.upper()), None)
     if profile is None:
         raise SdpUnusable(f"profile {audio.proto[:40]} is not taken")
@@ -202,6 +218,7 @@ def _as_offered(audio: MediaSection) -> FarSide:
         profile=plain,
         ice=audio.attribute("ice-ufrag") is not None,
         family="IP6" if ":" in (audio.connection or "") else "IP4",
+        tones=tones,
     )
 
 

@@ -111,6 +111,7 @@ def contradictions(s: Settings) -> Iterator[Contradiction]:
     yield from _never_reached(s.routing)
     yield from _not_here(s)
     yield from _unverifiable(s)
+    yield from _unheard(s)
     if s.routing.enum and s.dns.enum_suffix is None:
         yield Contradiction(("routing", "enum"), "needs dns.enum_suffix, as e164.arpa")
 
@@ -184,3 +185,10 @@ def _unverifiable(s: Settings) -> Iterator[Contradiction]:
     if s.people.unverified == "refuse" and not s.stir.verify:
         problem = "would refuse every call by a trunk: stir.verify is off"
         yield Contradiction(("people", "unverified"), problem, frozenset({"stir"}))
+
+
+def _unheard(s: Settings) -> Iterator[Contradiction]:
+    for at, trunk in enumerate(s.trunks):
+        if trunk.hears_tones and s.webrtc.rtpengine == "off":
+            problem = "inband takes rtpengine, which is off; media: direct sends tones, hears none"
+            yield Contradiction(("trunks", at, "dtmf"), problem, frozenset({"webrtc"}))

@@ -98,6 +98,11 @@ class Trunk(Section):
     transfers: bool = Field(False, description="take its REFER")
     headers: HeaderRules = HeaderRules()
 
+    @property
+    def hears_tones(self) -> bool:
+        """Whether digits that are sound are digits, which takes rtpengine."""
+        return self.dtmf == "inband" and self.media != "direct"
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.password is not None and self.password_file is not None:

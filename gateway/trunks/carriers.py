@@ -102,12 +102,14 @@ class Trunks:
 
     def profile(self, name: str) -> LegProfile:
         trunk = self._trunks[name]
+        anchored = trunk.media == "rtpengine" or trunk.hears_tones
         return LegProfile(
             codecs=tuple(c for c in trunk.codecs if c not in ENGINE_CODECS),
-            srtp="off" if trunk.srtp == "dtls" or trunk.media == "rtpengine" else trunk.srtp,
+            srtp="off" if anchored or trunk.srtp == "dtls" else trunk.srtp,
             reliable=trunk.reliable,
             session_expires_s=trunk.session_expires_s,
-            dtmf=trunk.dtmf,
+            # rtpengine turns events into tones, and tones into events
+            dtmf="rfc4733" if trunk.hears_tones else trunk.dtmf,
             username=trunk.username,
             password=self._passwords.get(name, ""),
         )

@@ -260,20 +260,21 @@ class AppServer(AppClient):
 
 
 def plain_offer(stream: RtpStream, codecs: tuple[str, ...] | None = None) -> str:
-    """``RTP/AVP`` with the stream's codec (or others) and telephone-event."""
+    """``RTP/AVP`` with the stream's codec (or others), and telephone-event if it announces it."""
     named = {"PCMU": (0, "PCMU/8000"), "PCMA": (8, "PCMA/8000"), "QCELP": (12, "QCELP/8000")}
     chosen = [named[c] for c in codecs or (stream.codec,)]
-    formats = " ".join(str(pt) for pt, _ in chosen)
+    events = stream.event_pt if stream.announces_events else None
+    formats = " ".join(str(pt) for pt in (*(pt for pt, _ in chosen), events) if pt is not None)
     lines = [
         "v=0",
         f"o=- {stream.port} 1 IN IP4 127.0.0.1",
         "s=-",
         "c=IN IP4 127.0.0.1",
         "t=0 0",
-        f"m=audio {stream.port} RTP/AVP {formats} {stream.event_pt}",
+        f"m=audio {stream.port} RTP/AVP {formats}",
         *(f"a=rtpmap:{pt} {name}" for pt, name in chosen),
-        f"a=rtpmap:{stream.event_pt} telephone-event/8000",
-        f"a=fmtp:{stream.event_pt} 0-15",
+        *([] if events is None else [f"a=rtpmap:{events} telephone-event/8000"]),
+        *([] if events is None else [f"a=fmtp:{events} 0-15"]),
         "a=ptime:20",
         "a=sendrecv",
     ]

@@ -70,8 +70,12 @@ class SipPhone(DatagramProtocol):
         for stream in self._streams:
             await stream.close()
 
-    def stream(self, codec: str = "PCMU", hz: float | None = 440) -> RtpStream:
+    def stream(
+        self, codec: str = "PCMU", hz: float | None = 440, *, events: bool = True
+    ) -> RtpStream:
+        """``events``: it announces telephone-event."""
         stream = RtpStream(codec, hz)
+        stream.announces_events = events
         self._streams.append(stream)
         return stream
 
